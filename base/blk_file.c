@@ -1,0 +1,371 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Block devices and plain files as sources and sinks: the one place where short reads, EINTR, alignment and the
+ * page cache are dealt with.
+ *
+ * Devices are read with O_DIRECT where asked: a disk is read once, so the page cache would only push out what others
+ * need. Requests that O_DIRECT cannot serve (not aligned) take a bounce buffer.
+ */
+#include "base/blk.h"
+
+#include "base/arith.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+
+#define DIRECT_ALIGN  4096U
+#define BOUNCE_SIZE   (256U << 10)
+
+struct file_geometry {
+	uint64_t size;
+	uint32_t sector_size, phys_sector_size;
+	bool is_device;
+};
+
+static int read_geometry(int fd, const char *path, struct file_geometry *ret, struct err *e)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking at '%s'", path);
+	if (S_ISREG(st.st_mode)) {
+		*ret = (struct file_geometry){ .size = (uint64_t)st.st_size, .sector_size = 512, .phys_sector_size = 512 };
+		return 0;
+	}
+	if (!S_ISBLK(st.st_mode))
+		return err_set(e, ERR_USAGE, 0, "'%s' is neither a block device nor a plain file", path);
+	int logical = 512;
+	unsigned physical = 512;
+	uint64_t size;
+	if (ioctl(fd, BLKGETSIZE64, &size) < 0 || ioctl(fd, BLKSSZGET, &logical) < 0)
+		return err_set(e, ERR_FAILED, errno, "asking the size of '%s'", path);
+	if (ioctl(fd, BLKPBSZGET, &physical) < 0)
+		physical = (unsigned)logical;
+	*ret = (struct file_geometry){ .size = size, .sector_size = (uint32_t)logical, .phys_sector_size = physical, .is_device = true };
+	return 0;
+}
+
+static int pread_all(int fd, const char *name, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	uint8_t *p = buf;
+
+	while (len) {
+		ssize_t n = pread(fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(e, ERR_FAILED, errno, "reading %zu bytes at %llu of '%s'", len, (unsigned long long)off, name);
+		if (n == 0)
+			return err_set(e, ERR_FAILED, 0, "'%s' ends at %llu, %zu bytes too early", name, (unsigned long long)off, len);
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static bool is_aligned(uint64_t off, const void *buf, size_t len)
+{
+	return !((off | len | (uintptr_t)buf) & (DIRECT_ALIGN - 1));
+}
+
+/* A device may end at a sector that is not a multiple of DIRECT_ALIGN; direct_end is the last offset O_DIRECT serves. */
+static int pread_bounced(int direct_fd, int fd, const char *name, uint64_t size, uint64_t off, uint8_t *buf, size_t len, struct err *e)
+{
+	uint64_t direct_end = round_down_u64(size, DIRECT_ALIGN);
+	void *bounce;
+
+	if (posix_memalign(&bounce, DIRECT_ALIGN, BOUNCE_SIZE))
+		return err_nomem(e, "a read buffer");
+	int r = 0;
+	while (len && r == 0) {
+		uint64_t start = round_down_u64(off, DIRECT_ALIGN);
+		size_t skip = (size_t)(off - start);
+		size_t n = (size_t)min_u64(len, BOUNCE_SIZE - skip);
+		if (off >= direct_end) {
+			r = pread_all(fd, name, off, buf, len, e);
+			break;
+		}
+		n = (size_t)min_u64(n, direct_end - off);
+		r = pread_all(direct_fd, name, start, bounce, (size_t)round_up_u64(skip + n, DIRECT_ALIGN), e);
+		if (r == 0)
+			memcpy(buf, (uint8_t *)bounce + skip, n);
+		buf += n;
+		off += n;
+		len -= n;
+	}
+	free(bounce);
+	return r;
+}
+
+struct file_source {
+	struct blk_source base;
+	int fd, direct_fd; /* direct_fd is -1 where O_DIRECT is not used */
+};
+
+static int file_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	struct file_source *f = (struct file_source *)s;
+
+	if (f->direct_fd < 0)
+		return pread_all(f->fd, s->name, off, buf, len, e);
+	if (is_aligned(off, buf, len))
+		return pread_all(f->direct_fd, s->name, off, buf, len, e);
+	return pread_bounced(f->direct_fd, f->fd, s->name, s->size, off, buf, len, e);
+}
+
+static int file_fd(struct blk_source *s, uint64_t *ret_off)
+{
+	*ret_off = 0;
+	return ((struct file_source *)s)->fd;
+}
+
+static void file_close(struct blk_source *s)
+{
+	struct file_source *f = (struct file_source *)s;
+
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
+	free(f);
+}
+
+struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct, struct err *e)
+{
+	static const struct blk_source_ops ops = { .read = file_read, .fd = file_fd, .close = file_close };
+	struct file_source *f = alloc_array(1, sizeof(*f));
+	struct file_geometry g;
+
+	if (!f) {
+		err_nomem(e, path);
+		return NULL;
+	}
+	f->base.ops = &ops;
+	f->direct_fd = -1;
+	f->fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (f->fd < 0) {
+		err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
+		blk_close(&f->base);
+		return NULL;
+	}
+	if (read_geometry(f->fd, path, &g, e) < 0) {
+		blk_close(&f->base);
+		return NULL;
+	}
+	if (direct && g.is_device)
+		f->direct_fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	else
+		posix_fadvise(f->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	f->base.size = g.size;
+	f->base.sector_size = sector_size ? sector_size : g.sector_size;
+	f->base.phys_sector_size = max_u64(g.phys_sector_size, f->base.sector_size);
+	snprintf(f->base.name, sizeof(f->base.name), "%s", path);
+	return &f->base;
+}
+
+struct file_sink {
+	struct blk_sink base;
+	int fd, direct_fd; /* direct_fd reads back; -1 where O_DIRECT is not possible */
+	bool is_device;
+	bool no_zero, no_discard; /* the device said it cannot; races only repeat the question */
+};
+
+static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t len, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+	const uint8_t *p = buf;
+
+	while (len) {
+		ssize_t n = pwrite(f->fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(e, ERR_FAILED, n < 0 ? errno : ENOSPC, "writing %zu bytes at %llu of '%s'", len,
+				(unsigned long long)off, s->name);
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int sink_zero_plain(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e)
+{
+	static const uint8_t zeros[64 << 10];
+
+	while (len) {
+		size_t n = (size_t)min_u64(len, sizeof(zeros));
+		if (sink_write(s, off, zeros, n, e) < 0)
+			return -1;
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+static int sink_zero(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+	uint64_t r[2] = { off, len };
+
+	if (f->no_zero)
+		return sink_zero_plain(s, off, len, e);
+	if (f->is_device && (off | len) % s->sector_size == 0) {
+		if (ioctl(f->fd, BLKZEROOUT, r) == 0)
+			return 0;
+	} else if (!f->is_device) {
+		if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0)
+			return 0;
+	}
+	if (errno == EOPNOTSUPP || errno == ENOTTY || errno == ENOSYS)
+		f->no_zero = true;
+	return sink_zero_plain(s, off, len, e);
+}
+
+static int sink_discard(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+	uint64_t end = round_down_u64(off + len, s->phys_sector_size);
+	uint64_t start = round_up_u64(off, s->phys_sector_size);
+	uint64_t r[2] = { start, end - start };
+
+	(void)e;
+	if (f->no_discard || end <= start)
+		return 0;
+	int failed = f->is_device ? ioctl(f->fd, BLKDISCARD, r)
+				  : fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)r[0], (off_t)r[1]);
+	if (failed) /* a discard is advice; a device that cannot is asked no more */
+		f->no_discard = true;
+	return 0;
+}
+
+static int sink_flush(struct blk_sink *s, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	if (fsync(f->fd) < 0)
+		return err_set(e, ERR_FAILED, errno, "flushing '%s'", s->name);
+	return 0;
+}
+
+static int sink_read_back(struct blk_sink *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	if (f->direct_fd >= 0 && is_aligned(off, buf, len))
+		return pread_all(f->direct_fd, s->name, off, buf, len, e);
+	/* Clean pages are dropped by DONTNEED, so what follows comes from the medium. */
+	posix_fadvise(f->fd, (off_t)off, (off_t)len, POSIX_FADV_DONTNEED);
+	if (f->direct_fd >= 0)
+		return pread_bounced(f->direct_fd, f->fd, s->name, s->size, off, buf, len, e);
+	return pread_all(f->fd, s->name, off, buf, len, e);
+}
+
+static void sink_close(struct blk_sink *s)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	if (f->fd >= 0)
+		close(f->fd);
+	if (f->direct_fd >= 0)
+		close(f->direct_fd);
+	free(f);
+}
+
+static int sink_claim(struct file_sink *f, const char *path, struct err *e)
+{
+	struct stat st;
+	bool is_device = stat(path, &st) == 0 && S_ISBLK(st.st_mode);
+
+	f->fd = open(path, O_RDWR | O_CLOEXEC | (is_device ? O_EXCL : 0));
+	if (f->fd < 0 && errno == EBUSY) {
+		err_set(e, ERR_REFUSED, 0, "'%s' is in use (mounted, or held by another program)", path);
+		return err_reason(e, "in-use");
+	}
+	if (f->fd < 0)
+		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s' for writing", path);
+	if (!is_device && flock(f->fd, LOCK_EX | LOCK_NB) < 0) {
+		err_set(e, ERR_REFUSED, 0, "'%s' is being written by another program", path);
+		return err_reason(e, "in-use");
+	}
+	f->direct_fd = open(path, O_RDONLY | O_DIRECT | O_CLOEXEC);
+	return 0;
+}
+
+struct blk_sink *blk_sink_open(const char *path, struct err *e)
+{
+	static const struct blk_sink_ops ops = {
+		.write = sink_write,
+		.zero = sink_zero,
+		.discard = sink_discard,
+		.flush = sink_flush,
+		.read_back = sink_read_back,
+		.close = sink_close,
+	};
+	struct file_sink *f = alloc_array(1, sizeof(*f));
+	struct file_geometry g;
+
+	if (!f) {
+		err_nomem(e, path);
+		return NULL;
+	}
+	f->base.ops = &ops;
+	f->fd = f->direct_fd = -1;
+	if (sink_claim(f, path, e) < 0 || read_geometry(f->fd, path, &g, e) < 0) {
+		blk_sink_close(&f->base);
+		return NULL;
+	}
+	f->is_device = g.is_device;
+	f->base.size = g.size;
+	f->base.sector_size = g.sector_size;
+	f->base.phys_sector_size = g.phys_sector_size;
+	snprintf(f->base.name, sizeof(f->base.name), "%s", path);
+	return &f->base;
+}
+
+struct sink_source {
+	struct blk_source base;
+	struct blk_sink *sink;
+};
+
+static int sink_source_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	return blk_read_back(((struct sink_source *)s)->sink, off, buf, len, e);
+}
+
+static int sink_source_fd(struct blk_source *s, uint64_t *ret_off)
+{
+	struct blk_sink *sink = ((struct sink_source *)s)->sink;
+
+	*ret_off = 0;
+	return sink->ops->close == sink_close ? ((struct file_sink *)sink)->fd : -1;
+}
+
+static void sink_source_close(struct blk_source *s)
+{
+	free(s);
+}
+
+struct blk_source *blk_sink_source(struct blk_sink *sink, struct err *e)
+{
+	static const struct blk_source_ops ops = { .read = sink_source_read, .fd = sink_source_fd, .close = sink_source_close };
+	struct sink_source *s = alloc_array(1, sizeof(*s));
+
+	if (!s) {
+		err_nomem(e, sink->name);
+		return NULL;
+	}
+	s->base = (struct blk_source){ .ops = &ops, .size = sink->size, .sector_size = sink->sector_size,
+		.phys_sector_size = sink->phys_sector_size };
+	snprintf(s->base.name, sizeof(s->base.name), "%s", sink->name);
+	s->sink = sink;
+	return &s->base;
+}

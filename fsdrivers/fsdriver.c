@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What all drivers share: finding the right one, the fallback to raw, and the checks around what a driver emits. */
+#include "fsdrivers/fsdriver.h"
+
+#include "base/arith.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *fsd_state_name(enum fsd_state s)
+{
+	static const char *const names[] = {
+		[FSD_CLEAN] = "clean",
+		[FSD_REPLAYABLE] = "replayable",
+		[FSD_HIBERNATED] = "hibernated",
+		[FSD_IN_USE] = "in-use",
+		[FSD_SET_MEMBER] = "set-member",
+		[FSD_DAMAGED] = "damaged",
+	};
+	return (unsigned)s < sizeof(names) / sizeof(names[0]) ? names[s] : "unknown";
+}
+
+static int open_raw(const struct blk_set *set, const char *why, struct fsd_volume **ret, struct err *e)
+{
+	struct fsd_volume *v;
+
+	if (fsd_raw.open(set, &v, e) < 0)
+		return -1;
+	if (why)
+		snprintf(v->info.notice, sizeof(v->info.notice), "%s", why);
+	*ret = v;
+	return 0;
+}
+
+int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e)
+{
+	if (force_raw)
+		return open_raw(set, NULL, ret, e);
+	for (size_t i = 0; fsd_drivers[i] != &fsd_raw; i++) {
+		const struct fsd_driver *d = fsd_drivers[i];
+		int mine = d->probe(set->members[0], e);
+		if (mine < 0)
+			return -1;
+		if (!mine)
+			continue;
+		if (d->open(set, ret, e) == 0)
+			return 0;
+		if (e->code != ERR_CORRUPT && e->code != ERR_UNSUPPORTED)
+			return -1;
+		char why[sizeof(((struct fsd_info *)0)->notice)];
+		snprintf(why, sizeof(why), "taken raw: %.180s", e->msg);
+		return open_raw(set, why, ret, e);
+	}
+	return open_raw(set, NULL, ret, e);
+}
+
+struct checked_emit {
+	struct fsd_volume *v;
+	fsd_extent_fn extent;
+	fsd_range_fn range;
+	void *arg;
+};
+
+static int emit_checked(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
+{
+	struct checked_emit *c = arg;
+
+	if (member >= c->v->set.nr || !range_inside(start, len, c->v->set.members[member]->size))
+		return err_set(e, ERR_CORRUPT, 0, "%s: extent %llu+%llu lies outside the volume", c->v->info.type,
+			(unsigned long long)start, (unsigned long long)len);
+	return len ? c->extent(c->arg, member, start, len, state, e) : 0;
+}
+
+int fsd_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e)
+{
+	struct checked_emit c = { .v = v, .extent = emit, .arg = arg };
+
+	if (v->driver->map(v, emit_checked, &c, e) < 0)
+		return -1;
+	uint64_t end = min_u64(v->info.size, v->set.members[0]->size);
+	uint64_t tail = v->set.members[0]->size - end;
+	return tail ? emit(arg, 0, end, tail, EXT_USED, e) : 0;
+}
+
+static int range_clipped(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct checked_emit *c = arg;
+
+	if (member >= c->v->set.nr || start >= c->v->set.members[member]->size)
+		return 0;
+	len = min_u64(len, c->v->set.members[member]->size - start);
+	return len ? c->range(c->arg, member, start, len, e) : 0;
+}
+
+int fsd_arm_ranges(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct err *e)
+{
+	struct checked_emit c = { .v = v, .range = emit, .arg = arg };
+
+	return v->driver->arm_ranges(v, range_clipped, &c, e);
+}
+
+const struct fsd_info *fsd_get_info(const struct fsd_volume *v)
+{
+	return &v->info;
+}
+
+void fsd_close(struct fsd_volume *v)
+{
+	if (v)
+		v->driver->close(v);
+}

@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * File-system drivers: "which bytes of this volume are in use, and is it safe to copy now?"
+ *
+ * One const table per file system, listed in fsd_drivers[] in probing order. A driver only reads, knows nothing of
+ * images, and treats every byte it reads as hostile.
+ */
+#ifndef CALCO_FSDRIVERS_FSDRIVER_H
+#define CALCO_FSDRIVERS_FSDRIVER_H
+
+#include "base/auto.h"
+#include "base/blk.h"
+#include "base/err.h"
+#include "base/extent.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Is it safe to copy now? Only FSD_CLEAN is captured without being asked to. The words (fsd_state_name) are a contract. */
+enum fsd_state {
+	FSD_CLEAN,      /* "clean" */
+	FSD_REPLAYABLE, /* "replayable": a journal must be replayed before the allocation maps are true */
+	FSD_HIBERNATED, /* "hibernated": a suspended system will come back to it */
+	FSD_IN_USE,     /* "in-use": mounted, here or on another machine (MMP) */
+	FSD_SET_MEMBER, /* "set-member": one member of a set of devices; the others are missing */
+	FSD_DAMAGED,    /* "damaged": marked dirty or with errors, or its structures contradict each other */
+};
+
+/* What a driver found; plain data, copied by the caller. */
+struct fsd_info {
+	char type[16];       /* "ext4", "vfat", "swap": the word used in JSON and on screen */
+	char label[128];     /* UTF-8, "" when none; not trusted, may hold any character but NUL */
+	char uuid[48];       /* as blkid prints it, "" when none */
+	uint64_t size;       /* bytes the file system covers, from the volume's start; at most the source's size */
+	uint32_t block_size; /* allocation unit in bytes (block, cluster) */
+	uint32_t granule;    /* 512..4096, power of two: every boundary map() emits is a multiple of it, or the volume's end */
+	uint64_t used_bytes; /* from the file system's own counters; a display value, never trusted */
+	enum fsd_state state;
+	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "suspended" */
+	char detail[200];    /* one sentence for the person: what was found */
+	char advice[200];    /* what to do next: "run e2fsck -p /dev/x, or mount and unmount it" */
+	char notice[200];    /* "" or something worth saying although it is safe ("unknown feature 0x…: taken raw") */
+};
+
+/* An ordered set of members; one member for all but multi-device file systems. Borrowed by the volume until close. */
+struct blk_set {
+	struct blk_source **members;
+	size_t nr;
+};
+
+/*
+ * emit(arg, member, start, len, state) - one range in bytes from the member's start, never empty, never beyond its size
+ *
+ * Ranges may come in any order and may overlap; EXT_USED wins over EXT_ZERO wins over EXT_UNUSED (the default for
+ * what is never emitted). Bytes from fsd_info.size to the end of the member are emitted as used by the wrapper
+ * fsd_map(), not by the driver. Returns 0, or -1 to stop.
+ */
+typedef int (*fsd_extent_fn)(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e);
+
+/* emit(arg, member, start, len): see fsd_driver.arm_ranges */
+typedef int (*fsd_range_fn)(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e);
+
+/* First member of each driver's own volume struct. */
+struct fsd_volume {
+	const struct fsd_driver *driver;
+	struct blk_set set;
+	struct fsd_info info;
+};
+
+struct fsd_driver {
+	const char *name;    /* "ext": the word on the command line and in JSON */
+	const char *summary; /* one line for lists and the manual */
+	/*
+	 * 1: mine; 0: not mine; -1: the source could not be read. Cheap: looks at a few sectors. A structure that is
+	 * mine but damaged or of an unknown kind still answers 1: open() then says what is wrong.
+	 */
+	int (*probe)(struct blk_source *src, struct err *e);
+	/*
+	 * Open and check everything that needs no walk of the maps; fills info. ERR_CORRUPT: contradicting
+	 * structures; ERR_UNSUPPORTED: a feature this driver does not know, named. The caller then falls back to raw
+	 * with the message as notice. A volume that is valid but unsafe is opened, with info.state saying so.
+	 */
+	int (*open)(const struct blk_set *set, struct fsd_volume **ret, struct err *e);
+	/* Emit every used and zero range. ERR_CORRUPT when the maps contradict each other. Not thread-safe per volume. */
+	int (*map)(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e);
+	/*
+	 * Every range that makes a mounter, libblkid or firmware accept this volume: primary and backup superblocks or boot
+	 * sectors. A restore clears them first and writes them last. Small (sectors), sector aligned. In total at most 16 MiB.
+	 */
+	int (*arm_ranges)(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct err *e);
+	void (*close)(struct fsd_volume *v); /* NULL is fine */
+};
+
+/* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
+extern const struct fsd_driver *const fsd_drivers[];
+extern const struct fsd_driver fsd_ext, fsd_fat, fsd_swap, fsd_raw;
+
+/*
+ * fsd_open - find the driver of a set and open it, falling back to raw
+ * @force_raw: take it raw without asking the drivers
+ *
+ * On a fallback info.notice says why. Fails only where the source cannot be read or memory is gone.
+ */
+int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e);
+
+/*
+ * fsd_map - the driver's map(), checked: every emitted range lies inside its member; the bytes behind info.size are
+ * emitted as used. The caller may get ERR_CORRUPT after ranges were emitted and then starts anew with raw.
+ */
+int fsd_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e);
+
+/* fsd_arm_ranges - the driver's arm_ranges(), cut to the members' sizes */
+int fsd_arm_ranges(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct err *e);
+
+const struct fsd_info *fsd_get_info(const struct fsd_volume *v);
+const char *fsd_state_name(enum fsd_state s);
+void fsd_close(struct fsd_volume *v);
+AUTO_DEFINE(fsd_volume, fsd_close)
+
+#endif

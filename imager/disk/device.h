@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Disks attached to this machine: what they are, how a user names them, who uses them. */
+#ifndef CALCO_IMAGER_DISK_DEVICE_H
+#define CALCO_IMAGER_DISK_DEVICE_H
+
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct dev_info {
+	char path[256];      /* "/dev/sda", or a plain file's path */
+	bool is_file;        /* a plain file, not a device */
+	bool is_partition;
+	bool read_only, removable, rotational;
+	uint64_t size;       /* bytes */
+	uint32_t sector_size, phys_sector_size;
+	char model[64], serial[64], wwn[64], bus[16]; /* "" when unknown; bus: "nvme", "sata", "usb", "virtio", "loop", ... */
+	unsigned dev_major, dev_minor;
+};
+
+/* dev_list - all whole disks of the system (no partitions, no ram or empty loop devices), sorted by name. Free with free(). */
+int dev_list(struct dev_info **ret, size_t *ret_nr, struct err *e);
+
+/* dev_inspect - describe one path (device or plain file). ERR_USAGE when it does not exist. */
+int dev_inspect(const char *path, struct dev_info *ret, struct err *e);
+
+/*
+ * dev_resolve - the path for what the user wrote: a path, or a selector serial=TEXT, wwn=TEXT, model~TEXT (substring), by-path=TEXT
+ *
+ * A selector must match exactly one disk: none or several is ERR_USAGE, with the candidates in the message.
+ */
+int dev_resolve(const char *selector, char *ret_path, size_t size, struct err *e);
+
+/*
+ * dev_users - who uses this disk or one of its partitions now
+ *
+ * Fills ret with one phrase per user ("/dev/sda1 is mounted on /", "/dev/sda2 is in use as swap", "/dev/sda3 is held by
+ * dm-0", "mounted through /dev/loop3 on /mnt"). @want_rw_only: read-only mounts are left out. A disk nobody uses gives nr 0.
+ */
+struct dev_user {
+	char reason[16]; /* "mounted", "swap", "held", "in-use" */
+	char text[224];
+};
+int dev_users(const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr, struct err *e);
+
+#endif

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The target guard: may this disk be written? (DESIGN section 7)
+ *
+ * It asks the system (mountinfo, swaps, sysfs holders, loop backing files) and the disk's content, and answers
+ * with one reason. It never writes.
+ */
+#ifndef CALCO_IMAGER_DISK_GUARD_H
+#define CALCO_IMAGER_DISK_GUARD_H
+
+#include "base/err.h"
+#include "imager/disk/device.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct guard_request {
+	const char *target;          /* path as the user gave it, resolved by dev_resolve() */
+	uint64_t need_size;          /* bytes the image needs at least; 0 = not checked */
+	uint32_t need_sector_size;   /* 0 = not checked */
+	const char *const *in_use;   /* paths that must not be the target, nor lie on it: the image, the sources, the state folder; NULL-terminated */
+	bool yes;                    /* --yes */
+	const char *confirm;         /* --confirm TEXT, NULL when not given */
+};
+
+struct guard_verdict {
+	struct dev_info dev;         /* what the target is */
+	bool is_empty;               /* nothing recognisable on it: --yes suffices */
+	char holds[256];             /* what is on it, for the question: "gpt: 1 vfat 'EFI', 2 ext4 'root'" */
+	char confirm_text[64];       /* what must be typed: last 4 characters of the serial, else size in bytes, else a file's name */
+	char confirm_what[64];       /* "the last 4 characters of its serial number" */
+};
+
+/*
+ * guard_check - everything but the confirmation: exists, not mounted, not held, not swap, not the source or the store, big enough
+ *
+ * ERR_REFUSED with a reason word ("mounted", "held", "swap", "is-source", "holds-store", "in-use", "read-only", "too-small", "sector-size")
+ * and a hint. "too-small" names the exact shortage in bytes. Fills *ret on success, and as far as known on a refusal.
+ */
+int guard_check(const struct guard_request *rq, struct guard_verdict *ret, struct err *e);
+
+/*
+ * guard_confirm - is the destruction of what is there confirmed?
+ *
+ * ERR_REFUSED, reason "not-confirmed", with the text that would do it in the hint. Pure: no prompt, no I/O.
+ */
+int guard_confirm(const struct guard_request *rq, const struct guard_verdict *v, struct err *e);
+
+/*
+ * guard_source - may this disk be captured? ERR_REFUSED "mounted" or "swap" when it, or one of its partitions, is mounted
+ * read-write or used as swap, or for a plain file, when a loop device over it is. A read-only mount is fine.
+ */
+int guard_source(const char *path, struct err *e);
+
+#endif

@@ -1,0 +1,31 @@
+#!/bin/sh
+# Install the Debian 12 packages that building ("build"), testing ("check") and benchmarking ("bench") need.
+# Asks apt only for what is missing, so it costs nothing on a machine that has them.
+set -eu
+
+packages() {
+	case $1 in
+	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
+	check) echo check e2fsprogs dosfstools mtools fdisk gdisk util-linux mount kmod python3 libzstd1 zstd xz-utils \
+		libfdisk-dev man-db ;;
+	bench) echo partclone qemu-utils zstd hyperfine time ;;
+	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
+	esac
+}
+
+missing=
+for group in "$@"; do
+	for p in $(packages "$group"); do
+		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
+	done
+done
+[ -n "$missing" ] || exit 0
+if [ "$(id -u)" -ne 0 ]; then
+	echo "missing packages:$missing" >&2
+	echo "run as root: apt-get install$missing" >&2
+	exit 1
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086 # the list is meant to split
+apt-get install -y -qq --no-install-recommends $missing >/dev/null
