@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The jobs: capture, restore, verify. Each takes plain options, reports through struct progress, fills a plain result,
+ * and returns 0 or -1 with the error that becomes the exit code. Nothing here prints, prompts or exits.
+ */
+#ifndef CALCO_IMAGER_JOB_H
+#define CALCO_IMAGER_JOB_H
+
+#include "base/err.h"
+#include "base/progress.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct img_manifest;
+
+/* ---- capture ---- */
+
+struct capture_options {
+	const char *const *disks; /* paths, resolved */
+	size_t nr_disks;
+	const char *image;        /* path of the file to make, or "-" for standard output */
+	const char *name;         /* NULL: the image's file name without its ending, cleaned */
+	uint64_t version;         /* 1.. */
+	const char *note;         /* NULL: none */
+	int level;                /* zstd level, 1..19; 3 is usual */
+	unsigned threads;         /* 0: one per core */
+	uint32_t sector_size;     /* 0: ask the device, or the GPT of a plain file */
+	bool no_recheck;          /* do not decompress and compare every chunk */
+	bool raw_gaps;            /* every byte outside partitions is used */
+	const char *const *raw_volumes; /* volumes to take raw: partition numbers, labels or UUIDs; "gaps" is raw_gaps; NULL-terminated; may be NULL */
+	bool dry_run;             /* plan only; image may be NULL */
+	int out_fd;               /* where "-" writes to */
+};
+
+struct capture_result {
+	struct img_manifest *manifest; /* owned by the caller: img_manifest_free(); complete unless dry_run (then without ids and root) */
+	uint64_t used_bytes;           /* content to store, holes between granules not counted */
+	uint64_t zero_bytes;           /* bytes of state zero */
+	uint64_t nr_chunks, nr_zero_chunks; /* present chunks; of these all-zero */
+	uint64_t read_bytes, image_bytes;
+	uint64_t bad_bytes;            /* unreadable, recorded in the manifest */
+	double seconds;
+};
+
+/*
+ * capture_run - disks become one image
+ *
+ * Sources are only read. Refuses (ERR_REFUSED, with a reason) a source that is mounted read-write and any volume whose state is not clean, unless it is
+ * taken raw. An existing image file is never overwritten (ERR_REFUSED, "exists"). The image appears under its name only
+ * when it is complete and flushed; until then it is IMAGE.part, removed on failure. Unreadable sectors do not stop it: the
+ * image is complete, they are recorded, and it returns -1 with ERR_PARTIAL after filling *ret.
+ */
+int capture_run(const struct capture_options *o, struct capture_result *ret, const struct progress *p, struct err *e);
+
+/* ---- restore ---- */
+
+enum scrub { SCRUB_DISCARD, SCRUB_ZERO, SCRUB_NONE };
+
+struct restore_options {
+	const char *image;        /* path, or "-" for standard input */
+	int in_fd;                /* where "-" reads from */
+	const char *const *disks; /* one target for each disk of the image, in order; checked by the guard before */
+	size_t nr_disks;
+	unsigned threads;
+	bool no_verify;           /* do not read back; the target is flushed all the same */
+	enum scrub scrub;
+	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
+	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
+	bool dry_run;             /* plan only: nothing is opened for writing */
+};
+
+struct restore_result {
+	struct img_manifest *manifest;
+	uint64_t written_bytes, verified_bytes, discarded_bytes;
+	uint64_t nr_chunks;
+	bool resized_table;       /* the target is larger and its GPT was rewritten for it */
+	char state_file[512];     /* "" when nothing had to be saved */
+	double seconds;
+};
+
+/*
+ * restore_run - write an image to its targets: disarm, write, flush, read back, arm
+ *
+ * Everything that can be checked is checked before the first write. Every chunk is verified against its id before it is written; with a damaged image nothing of
+ * the damaged chunk reaches the target, which stays disarmed (ERR_CORRUPT). Read-back differences are ERR_CORRUPT with volume and range. The same call
+ * completes a restore that was cut short.
+ */
+int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
+
+/* ---- verify ---- */
+
+/* One place that is wrong. */
+struct damage {
+	int disk;               /* -1: not on a disk but in the image file (what says where) */
+	uint64_t start, len;    /* bytes on the disk, or in the file */
+	char volume[96];        /* "partition 2 (ext4 'root')", "gap", "" */
+	char what[120];         /* "content does not match its id", "record header is damaged", "index", ... */
+};
+
+struct verify_options {
+	const char *image;
+	int in_fd;
+	const char *const *against; /* targets, one for each disk; NULL-terminated; NULL: the image alone */
+	unsigned threads;
+	const char *only;
+};
+
+struct verify_result {
+	struct img_manifest *manifest; /* NULL when the head could not be read */
+	uint64_t nr_chunks, nr_bad_chunks, checked_bytes;
+	uint64_t nr_damages;           /* all found */
+	struct damage *damages;        /* sorted, neighbours merged; at most VERIFY_MAX_DAMAGES are kept; owned by the caller: free() */
+	size_t nr_kept;
+	double seconds;
+};
+#define VERIFY_MAX_DAMAGES 1000
+
+/*
+ * verify_run - is the image whole; or: does the disk hold exactly what the image says?
+ *
+ * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled.
+ */
+int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e);
+
+#endif
