@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Writing an image file or pipe, front to back, without ever seeking (docs/format.md section 2). One thread. */
+#ifndef CALCO_IMAGER_IMAGE_WRITER_H
+#define CALCO_IMAGER_IMAGE_WRITER_H
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "imager/image/manifest.h"
+
+#include <stdint.h>
+
+struct img_writer;
+
+/*
+ * img_writer_open - write the head
+ * @path: the file that is to appear; written as PATH.part until img_writer_commit(). For messages only when fd is not -1
+ * @fd: -1, or a pipe or file to write to as it is; not closed
+ * @m: kept until close: core and envelope are written from it now, ids, bad ranges and root filled in at commit
+ *
+ * ERR_REFUSED "exists" when path is already there: an image is never overwritten.
+ */
+struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, struct err *e);
+
+/* img_writer_put - one chunk. In order of chunk numbers, each present chunk once. @payload NULL: the content is all zero, only the id is kept. */
+int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID_SIZE], uint8_t codec, const uint8_t *payload,
+	uint32_t stored_len, uint32_t payload_crc, struct err *e);
+
+/*
+ * img_writer_commit - write ids, bad ranges (m->bad), root, index and trailer, flush, and give the file its name
+ *
+ * Fills m->ids, m->root. Every present chunk must have been put. The rename and the folder are flushed too.
+ */
+int img_writer_commit(struct img_writer *w, struct err *e);
+
+uint64_t img_writer_bytes(const struct img_writer *w); /* written so far */
+
+/* img_writer_close - release; without a commit the .part file is removed. NULL is fine. */
+void img_writer_close(struct img_writer *w);
+AUTO_DEFINE(img_writer, img_writer_close)
+
+#endif
