@@ -46,8 +46,11 @@ AUTO_DEFINE(chunk_map, cmap_free)
  */
 int cmap_add(struct chunk_map *m, uint64_t start, uint64_t len, enum ext_state state, struct err *e);
 
-/* cmap_set_chunk - for decoders: state of chunk i. @used, @zero: bitmaps of cmap_bitmap_bytes(), as the kind asks. ERR_CORRUPT if not canonical. */
-int cmap_set_chunk(struct chunk_map *m, uint64_t i, enum cmap_kind kind, const uint8_t *used, const uint8_t *zero, struct err *e);
+/* cmap_set_run - for decoders: chunks [first, first+nr) of an empty map, inside it, become CMAP_ABSENT, CMAP_USED or CMAP_ZERO */
+int cmap_set_run(struct chunk_map *m, uint64_t first, uint64_t nr, enum cmap_kind kind, struct err *e);
+
+/* cmap_set_bitmaps - for decoders: chunk i becomes CMAP_BITMAP or CMAP_BITMAP_ZERO. Bitmaps of cmap_bitmap_bytes(); ERR_CORRUPT if not canonical. */
+int cmap_set_bitmaps(struct chunk_map *m, uint64_t i, enum cmap_kind kind, const uint8_t *used, const uint8_t *zero, struct err *e);
 
 /* cmap_freeze - make every chunk canonical (a full bitmap becomes CMAP_USED, ...) and count what is present */
 void cmap_freeze(struct chunk_map *m);
@@ -64,6 +67,9 @@ void cmap_get(const struct chunk_map *m, uint64_t i, struct cmap_chunk *ret);
 
 /* cmap_next_present - the first present chunk at or behind i, or cmap_nr_chunks() */
 uint64_t cmap_next_present(const struct chunk_map *m, uint64_t i);
+
+/* cmap_present_index - the place of chunk i among the present chunks of the map; after cmap_freeze() */
+uint64_t cmap_present_index(const struct chunk_map *m, uint64_t i);
 
 /* cmap_run - how many chunks from i on have the same kind (at least 1; whole empty GiB at a time); *ret_kind is that kind */
 uint64_t cmap_run(const struct chunk_map *m, uint64_t i, enum cmap_kind *ret_kind);

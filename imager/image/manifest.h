@@ -146,6 +146,10 @@ int img_core_decode(const uint8_t *bytes, size_t len, struct img_manifest **ret,
 int img_envelope_encode(const struct img_manifest *m, uint8_t **ret, size_t *ret_len, struct err *e);
 int img_envelope_decode(struct img_manifest *m, const uint8_t *bytes, size_t len, struct err *e);
 
+/* img_root - the root over the three parts (docs/format.md section 1). @bad: the raw payload of BADR. */
+int img_root(const uint8_t core_hash[32], const void *ids, uint64_t nr_ids, const void *bad, size_t bad_len, uint8_t ret[32],
+	struct err *e);
+
 /* img_name_ok - the one function that decides about image names: [A-Za-z0-9._-]{1,64}, not beginning with '.' or '-' */
 bool img_name_ok(const char *name);
 

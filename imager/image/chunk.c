@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Hashing, packing and unpacking of chunks; see chunk.h. */
+#include "imager/image/chunk.h"
+
+#include "base/hash.h"
+
+#include <string.h>
+#include <zstd.h>
+#include <zstd_errors.h>
+
+static const uint8_t id_prefix[16] = "calco chunk v1\0";
+
+struct chunk_codec {
+	struct hasher *hasher;
+	ZSTD_CCtx *cctx;
+	ZSTD_DCtx *dctx;
+	uint8_t *scratch; /* CHUNK_SIZE, for chunk_recheck() */
+	uint8_t zero_leaf[HASH_SIZE], zero_id[HASH_SIZE];
+};
+
+static const uint8_t zeros[LEAF_SIZE];
+
+static bool leaf_is_zero(const uint8_t *leaf)
+{
+	/* The first byte decides most of the time; memcmp against itself shifted by one would read twice as much. */
+	return leaf[0] == 0 && leaf[LEAF_SIZE / 2] == 0 && memcmp(leaf, zeros, LEAF_SIZE) == 0;
+}
+
+static void hash_leaf(struct hasher *h, const uint8_t *leaf, uint8_t ret[HASH_SIZE])
+{
+	hasher_begin(h);
+	hasher_add(h, leaf, LEAF_SIZE);
+	hasher_end(h, ret);
+}
+
+static void hash_list(struct hasher *h, uint8_t list[CHUNK_LEAVES][HASH_SIZE], uint8_t ret[HASH_SIZE])
+{
+	hasher_begin(h);
+	hasher_add(h, id_prefix, sizeof(id_prefix));
+	hasher_add(h, list, (size_t)CHUNK_LEAVES * HASH_SIZE);
+	hasher_end(h, ret);
+}
+
+static int prepare_zero(struct chunk_codec *c, struct err *e)
+{
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+
+	hash_leaf(c->hasher, zeros, c->zero_leaf);
+	for (unsigned i = 0; i < CHUNK_LEAVES; i++)
+		memcpy(list[i], c->zero_leaf, HASH_SIZE);
+	hash_list(c->hasher, list, c->zero_id);
+	return hasher_check(c->hasher, e);
+}
+
+static int prepare_zstd(struct chunk_codec *c, int level, struct err *e)
+{
+	c->dctx = ZSTD_createDCtx();
+	c->scratch = malloc(CHUNK_SIZE);
+	if (!c->dctx || !c->scratch)
+		return err_nomem(e, "decompression");
+	if (!level)
+		return 0;
+	c->cctx = ZSTD_createCCtx();
+	if (!c->cctx)
+		return err_nomem(e, "compression");
+	if (ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level)))
+		return err_set(e, ERR_USAGE, 0, "compression level %d is outside 1..19", level);
+	return 0;
+}
+
+struct chunk_codec *chunk_codec_new(int level, struct err *e)
+{
+	struct chunk_codec *c = calloc(1, sizeof(*c));
+
+	if (!c) {
+		err_nomem(e, "a chunk codec");
+		return NULL;
+	}
+	c->hasher = hasher_new(e);
+	if (!c->hasher || prepare_zero(c, e) < 0 || prepare_zstd(c, level, e) < 0) {
+		chunk_codec_free(c);
+		return NULL;
+	}
+	return c;
+}
+
+void chunk_codec_free(struct chunk_codec *c)
+{
+	if (!c)
+		return;
+	hasher_free(c->hasher);
+	ZSTD_freeCCtx(c->cctx);
+	ZSTD_freeDCtx(c->dctx);
+	free(c->scratch);
+	free(c);
+}
+
+int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_SIZE], bool *ret_is_zero, struct err *e)
+{
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	bool all_zero = true;
+
+	for (unsigned i = 0; i < CHUNK_LEAVES; i++) {
+		const uint8_t *leaf = content + (size_t)i * LEAF_SIZE;
+		if (leaf_is_zero(leaf)) {
+			memcpy(list[i], c->zero_leaf, HASH_SIZE);
+		} else {
+			all_zero = false;
+			hash_leaf(c->hasher, leaf, list[i]);
+		}
+	}
+	if (all_zero)
+		memcpy(ret, c->zero_id, HASH_SIZE);
+	else
+		hash_list(c->hasher, list, ret);
+	if (ret_is_zero)
+		*ret_is_zero = all_zero;
+	return hasher_check(c->hasher, e);
+}
+
+int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e)
+{
+	/* One byte less than the content: a frame that would not shrink does not fit. */
+	size_t n = ZSTD_compress2(c->cctx, out, CHUNK_SIZE - 1, content, CHUNK_SIZE);
+
+	if (!ZSTD_isError(n)) {
+		*ret_codec = CODEC_ZSTD;
+		*ret_len = (uint32_t)n;
+		return 0;
+	}
+	if (ZSTD_getErrorCode(n) != ZSTD_error_dstSize_tooSmall)
+		return err_set(e, ERR_FAILED, 0, "compressing a chunk: %s", ZSTD_getErrorName(n));
+	*ret_codec = CODEC_RAW;
+	*ret_len = CHUNK_SIZE;
+	return 0;
+}
+
+int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, uint32_t stored_len, uint8_t *content, struct err *e)
+{
+	if (codec == CODEC_RAW) {
+		if (stored_len != CHUNK_SIZE)
+			return err_set(e, ERR_CORRUPT, 0, "a raw chunk of %u bytes", stored_len);
+		memcpy(content, stored, CHUNK_SIZE);
+		return 0;
+	}
+	if (codec != CODEC_ZSTD)
+		return err_set(e, ERR_CORRUPT, 0, "a chunk with unknown codec %u", codec);
+	if (ZSTD_getFrameContentSize(stored, stored_len) != CHUNK_SIZE || ZSTD_findFrameCompressedSize(stored, stored_len) != stored_len)
+		return err_set(e, ERR_CORRUPT, 0, "a chunk that is not one zstd frame of %u bytes", CHUNK_SIZE);
+	size_t n = ZSTD_decompressDCtx(c->dctx, content, CHUNK_SIZE, stored, stored_len);
+	if (ZSTD_isError(n) || n != CHUNK_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "a chunk does not decompress: %s", ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short");
+	return 0;
+}
+
+int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e)
+{
+	if (chunk_unpack(c, CODEC_ZSTD, packed, len, c->scratch, e) < 0 || memcmp(c->scratch, content, CHUNK_SIZE)) {
+		err_set(e, ERR_FAILED, 0, "a chunk did not decompress to what was compressed: memory or processor of this machine is faulty");
+		return err_hint(e, "test the memory of this machine (memtest86+); nothing wrong was stored");
+	}
+	return 0;
+}
+
+const uint8_t *chunk_zero_id(const struct chunk_codec *c)
+{
+	return c->zero_id;
+}

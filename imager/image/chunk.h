@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* One chunk's content: its id (docs/format.md section 1) and its stored form (section 2.3). */
+#ifndef CALCO_IMAGER_IMAGE_CHUNK_H
+#define CALCO_IMAGER_IMAGE_CHUNK_H
+
+#include "base/auto.h"
+#include "base/err.h"
+#include "imager/image/chunkmap.h"
+#include "imager/image/manifest.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum chunk_codec_id { CODEC_RAW = 0, CODEC_ZSTD = 1 };
+
+/* What one thread needs to hash, pack and unpack chunks. */
+struct chunk_codec;
+
+/* @level: zstd level for packing; 0: only hashing and unpacking are needed */
+struct chunk_codec *chunk_codec_new(int level, struct err *e);
+void chunk_codec_free(struct chunk_codec *c);
+AUTO_DEFINE(chunk_codec, chunk_codec_free)
+
+/* chunk_id - the id of a content of CHUNK_SIZE bytes. *ret_is_zero (may be NULL): every byte is zero. -1 only when libcrypto fails. */
+int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_SIZE], bool *ret_is_zero, struct err *e);
+
+/*
+ * chunk_pack - the stored form of a content
+ * @out: CHUNK_SIZE bytes
+ *
+ * ret_codec CODEC_ZSTD: out holds *ret_len bytes; CODEC_RAW: it does not shrink, store the content itself (out is undefined, *ret_len is CHUNK_SIZE).
+ */
+int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e);
+
+/* chunk_unpack - hostile stored bytes into exactly CHUNK_SIZE bytes of content, or ERR_CORRUPT. The id is not checked here. */
+int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, uint32_t stored_len, uint8_t *content, struct err *e);
+
+/* chunk_recheck - does a packed chunk unpack to this content? ERR_FAILED if not: memory or the compressor is broken. */
+int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e);
+
+/* chunk_zero_id - the id of the all-zero content; computed once by chunk_codec_new() */
+const uint8_t *chunk_zero_id(const struct chunk_codec *c);
+
+#endif

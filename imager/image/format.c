@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The fixed structures of the image format, encoded and decoded (docs/format.md section 2). */
+#include "imager/image/format.h"
+
+#include "base/hash.h"
+#include "imager/image/chunkmap.h"
+
+#include <string.h>
+
+static int bad_crc(const char *what, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, 0, "the %s is damaged (checksum)", what);
+}
+
+static int not_zero(const char *what, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, 0, "the %s has reserved bytes that are not zero", what);
+}
+
+void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p)
+{
+	memset(b, 0, FMT_PREAMBLE_SIZE);
+	memcpy(b, FMT_MAGIC, 8);
+	put_le16(b, 8, FMT_MAJOR);
+	put_le32(b, 12, FMT_PREAMBLE_SIZE);
+	put_le64(b, 16, p->mandatory);
+	put_le64(b, 24, p->optional);
+	memcpy(b + 32, p->pack_id, 16);
+	put_le32(b, 60, crc32_of(b, 60));
+}
+
+static int refuse_features(uint64_t bits, struct err *e)
+{
+	static const char *const names[] = { "encryption", "composed records", "delta against a parent", "split over several files" };
+
+	for (unsigned i = 0; i < 64; i++) {
+		if (!(bits >> i & 1))
+			continue;
+		if (i < sizeof(names) / sizeof(names[0]))
+			err_set(e, ERR_UNSUPPORTED, 0, "the image uses a feature this version cannot read: %s", names[i]);
+		else
+			err_set(e, ERR_UNSUPPORTED, 0, "the image uses an unknown mandatory feature (bit %u)", i);
+		return err_hint(e, "use a newer calco");
+	}
+	return 0;
+}
+
+int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *ret, struct err *e)
+{
+	struct span s = span_of(b, FMT_PREAMBLE_SIZE);
+
+	if (memcmp(b, FMT_MAGIC, 8))
+		return err_set(e, ERR_CORRUPT, 0, "not a calco image (no magic)");
+	if (span_le32(&s, 60) != crc32_of(b, 60))
+		return bad_crc("preamble", e);
+	if (span_le16(&s, 8) != FMT_MAJOR)
+		return err_set(e, ERR_UNSUPPORTED, 0, "the image has format version %u, this program reads %u", span_le16(&s, 8), FMT_MAJOR);
+	if (span_le32(&s, 12) != FMT_PREAMBLE_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "the preamble has a length of %u", span_le32(&s, 12));
+	if (span_le64(&s, 48) || span_le32(&s, 56))
+		return not_zero("preamble", e);
+	ret->mandatory = span_le64(&s, 16);
+	ret->optional = span_le64(&s, 24);
+	memcpy(ret->pack_id, b + 32, 16);
+	return refuse_features(ret->mandatory, e);
+}
+
+void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p)
+{
+	memset(b, 0, FMT_PART_SIZE);
+	memcpy(b, p->type, 4);
+	put_le16(b, 4, p->flags);
+	put_le64(b, 8, p->raw_len);
+	put_le64(b, 16, p->stored_len);
+	put_le32(b, 24, p->crc);
+	put_le32(b, 28, crc32_of(b, 28));
+}
+
+int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct err *e)
+{
+	struct span s = span_of(b, FMT_PART_SIZE);
+
+	if (span_le32(&s, 28) != crc32_of(b, 28))
+		return bad_crc("header of a part", e);
+	memcpy(ret->type, b, 4);
+	ret->type[4] = '\0';
+	ret->flags = span_le16(&s, 4);
+	ret->raw_len = span_le64(&s, 8);
+	ret->stored_len = span_le64(&s, 16);
+	ret->crc = span_le32(&s, 24);
+	if (span_le16(&s, 6) || ret->flags & ~(FMT_MANDATORY | FMT_ZSTD | FMT_ENCRYPTED))
+		return not_zero("header of a part", e);
+	if (!(ret->flags & (FMT_ZSTD | FMT_ENCRYPTED)) && ret->raw_len != ret->stored_len)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' contradicts itself in its lengths", ret->type);
+	if (ret->flags & FMT_ENCRYPTED)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' is encrypted in an image that is not", ret->type);
+	for (int i = 0; i < 4; i++)
+		if ((ret->type[i] < 'A' || ret->type[i] > 'Z') && (ret->type[i] < 'a' || ret->type[i] > 'z'))
+			return err_set(e, ERR_CORRUPT, 0, "a part whose type is not four letters");
+	return 0;
+}
+
+void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r)
+{
+	memset(b, 0, FMT_RECORD_SIZE);
+	memcpy(b, "CHNK", 4);
+	b[4] = 1;
+	b[5] = r->codec;
+	put_le64(b, 8, r->chunk);
+	put_le64(b, 16, r->number);
+	memcpy(b + 24, r->origin, 16);
+	memcpy(b + 40, r->id, 32);
+	put_le32(b, 72, CHUNK_SIZE);
+	put_le32(b, 76, r->stored_len);
+	put_le32(b, 88, r->crc);
+	put_le32(b, 92, crc32_of(b, 92));
+}
+
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e)
+{
+	struct span s = span_of(b, FMT_RECORD_SIZE);
+
+	if (span_le32(&s, 92) != crc32_of(b, 92))
+		return bad_crc("header of a record", e);
+	if (memcmp(b, "CHNK", 4) || b[4] != 1 || b[5] > 1 || span_le32(&s, 72) != CHUNK_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "a record of unknown kind %u, codec %u", b[4], b[5]);
+	if (span_le16(&s, 6) || span_le64(&s, 80))
+		return not_zero("header of a record", e);
+	ret->codec = b[5];
+	ret->chunk = span_le64(&s, 8);
+	ret->number = span_le64(&s, 16);
+	memcpy(ret->origin, b + 24, 16);
+	memcpy(ret->id, b + 40, 32);
+	ret->stored_len = span_le32(&s, 76);
+	ret->crc = span_le32(&s, 88);
+	if (ret->codec == 0 ? ret->stored_len != CHUNK_SIZE : ret->stored_len == 0 || ret->stored_len >= CHUNK_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "a record of %u bytes", ret->stored_len);
+	return 0;
+}
+
+void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t)
+{
+	memset(b, 0, FMT_TRAILER_SIZE);
+	put_le64(b, 0, t->file_len);
+	put_le64(b, 8, t->cids_offset);
+	put_le64(b, 16, t->index_offset);
+	put_le64(b, 24, t->nr_present);
+	put_le64(b, 32, t->nr_records);
+	memcpy(b + 40, t->pack_id, 16);
+	memcpy(b + 56, t->root, 32);
+	memcpy(b + 88, FMT_TRAILER_MAGIC, 8);
+}
+
+int fmt_get_trailer(const uint8_t b[FMT_TRAILER_SIZE], struct fmt_trailer *ret, struct err *e)
+{
+	struct span s = span_of(b, FMT_TRAILER_SIZE);
+
+	if (memcmp(b + 88, FMT_TRAILER_MAGIC, 8))
+		return err_set(e, ERR_CORRUPT, 0, "the trailer is damaged");
+	ret->file_len = span_le64(&s, 0);
+	ret->cids_offset = span_le64(&s, 8);
+	ret->index_offset = span_le64(&s, 16);
+	ret->nr_present = span_le64(&s, 24);
+	ret->nr_records = span_le64(&s, 32);
+	memcpy(ret->pack_id, b + 40, 16);
+	memcpy(ret->root, b + 56, 32);
+	return 0;
+}

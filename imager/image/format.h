@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The numbers of docs/format.md that encoder, decoder, reader and writer share. */
+#ifndef CALCO_IMAGER_IMAGE_FORMAT_H
+#define CALCO_IMAGER_IMAGE_FORMAT_H
+
+#include "base/err.h"
+#include "base/span.h"
+
+#include <stdint.h>
+
+#define FMT_MAGIC         "\x89" "CALCO\r\n"
+#define FMT_MAJOR         1
+#define FMT_PREAMBLE_SIZE 64U
+#define FMT_PART_SIZE     32U
+#define FMT_RECORD_SIZE   96U
+#define FMT_TRAILER_SIZE  96U /* its payload; with the part header the last 128 bytes of a file */
+#define FMT_TRAILER_MAGIC "\n\rOCLAC\x98"
+#define FMT_BAD_SIZE      24U
+
+#define FMT_MAX_CORE      ((uint64_t)1 << 30)
+#define FMT_MAX_SMALL     ((uint64_t)1 << 20) /* ENVL, KEYS, CSIG, SIGS */
+#define FMT_MAX_BAD       ((uint64_t)1 << 24) /* ranges */
+#define FMT_MAX_DISK_BYTES ((uint64_t)1 << 50)
+#define FMT_MAX_TABLE_COPY (4U << 20)
+
+enum fmt_part_flags { FMT_MANDATORY = 1, FMT_ZSTD = 2, FMT_ENCRYPTED = 4 };
+
+struct fmt_part {
+	char type[5]; /* with a NUL */
+	uint16_t flags;
+	uint64_t raw_len, stored_len;
+	uint32_t crc; /* of the stored payload */
+};
+
+struct fmt_preamble {
+	uint64_t mandatory, optional;
+	uint8_t pack_id[16];
+};
+
+struct fmt_record {
+	uint8_t codec;
+	uint64_t chunk, number;
+	uint8_t origin[16], id[32];
+	uint32_t stored_len, crc;
+};
+
+struct fmt_trailer {
+	uint64_t file_len, cids_offset, index_offset, nr_present, nr_records;
+	uint8_t pack_id[16], root[32];
+};
+
+/* Encoders fill a buffer of the structure's size; decoders check CRC, magic, reserved fields and ranges: ERR_CORRUPT, ERR_UNSUPPORTED. */
+void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p);
+int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *ret, struct err *e);
+void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p);
+int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct err *e);
+void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r);
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e);
+void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t);
+int fmt_get_trailer(const uint8_t b[FMT_TRAILER_SIZE], struct fmt_trailer *ret, struct err *e);
+
+#endif

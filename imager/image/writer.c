@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Writing an image; see writer.h. Everything goes through one buffer of 1 MiB, front to back. The ids and the index are kept
+ * in memory until the end: 40 bytes for each present chunk.
+ */
+#include "imager/image/writer.h"
+
+#include "base/arith.h"
+#include "base/buf.h"
+#include "base/hash.h"
+#include "imager/image/format.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <zstd.h>
+
+#define BUFFER_SIZE ((size_t)1 << 20)
+
+struct img_writer {
+	struct img_manifest *m; /* borrowed */
+	char path[PATH_MAX], part[PATH_MAX];
+	int fd;
+	bool owns_fd, committed;
+	uint8_t *buffer;
+	size_t buffered;
+	uint64_t written;    /* bytes given to emit(), buffered ones included */
+	uint64_t *index;     /* for each present chunk */
+	uint64_t nr_put, nr_records;
+	uint64_t next_chunk; /* lowest number the next put may have */
+	uint64_t cids_offset, index_offset;
+};
+
+static int write_all(struct img_writer *w, const uint8_t *p, size_t len, struct err *e)
+{
+	while (len) {
+		ssize_t n = write(w->fd, p, len);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == ENOSPC) {
+			err_set(e, ERR_FAILED, ENOSPC, "writing '%s'", w->path);
+			return err_hint(e, "free some space where the image is to lie, or choose another place");
+		}
+		if (n <= 0)
+			return err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "writing '%s'", w->path);
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static int drain(struct img_writer *w, struct err *e)
+{
+	size_t n = w->buffered;
+
+	w->buffered = 0;
+	return write_all(w, w->buffer, n, e);
+}
+
+static int emit(struct img_writer *w, const void *data, size_t len, struct err *e)
+{
+	const uint8_t *p = data;
+
+	w->written += len;
+	while (len) {
+		size_t n = len < BUFFER_SIZE - w->buffered ? len : BUFFER_SIZE - w->buffered;
+		memcpy(w->buffer + w->buffered, p, n);
+		w->buffered += n;
+		p += n;
+		len -= n;
+		if (w->buffered == BUFFER_SIZE && drain(w, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* A part whose payload is compressed when that makes it smaller. */
+static int emit_part(struct img_writer *w, const char *type, uint16_t flags, const void *payload, size_t len, struct err *e)
+{
+	struct fmt_part p = { .flags = flags & FMT_MANDATORY, .raw_len = len, .stored_len = len };
+	uint8_t head[FMT_PART_SIZE];
+	AUTO_FREE uint8_t *packed = NULL;
+	const void *stored = payload;
+
+	memcpy(p.type, type, 5);
+	if (flags & FMT_ZSTD && len > 64) {
+		size_t bound = ZSTD_compressBound(len);
+		if (!(packed = malloc(bound)))
+			return err_nomem(e, type);
+		size_t n = ZSTD_compress(packed, bound, payload, len, 3);
+		if (!ZSTD_isError(n) && n < len) {
+			stored = packed;
+			p.stored_len = n;
+			p.flags |= FMT_ZSTD;
+		}
+	}
+	p.crc = crc32_of(stored, (size_t)p.stored_len);
+	fmt_put_part(head, &p);
+	if (emit(w, head, sizeof(head), e) < 0)
+		return -1;
+	return emit(w, stored, (size_t)p.stored_len, e);
+}
+
+static int emit_head(struct img_writer *w, struct err *e)
+{
+	struct fmt_preamble pre = { 0 };
+	uint8_t b[FMT_PREAMBLE_SIZE];
+	AUTO_FREE uint8_t *core = NULL;
+	AUTO_FREE uint8_t *envelope = NULL;
+	size_t core_len, envelope_len;
+
+	if (img_core_encode(w->m, &core, &core_len, e) < 0 || img_envelope_encode(w->m, &envelope, &envelope_len, e) < 0)
+		return -1;
+	if (core_len > FMT_MAX_CORE)
+		return err_set(e, ERR_UNSUPPORTED, 0, "the disk is too fragmented: its map takes %zu bytes", core_len);
+	AUTO(hasher) struct hasher *h = hasher_new(e);
+	if (!h)
+		return -1;
+	hasher_begin(h);
+	hasher_add(h, core, core_len);
+	hasher_end(h, w->m->core_hash);
+	memcpy(pre.pack_id, w->m->pack_id, 16);
+	fmt_put_preamble(b, &pre);
+	if (hasher_check(h, e) < 0 || emit(w, b, sizeof(b), e) < 0)
+		return -1;
+	if (emit_part(w, "CORE", FMT_MANDATORY | FMT_ZSTD, core, core_len, e) < 0)
+		return -1;
+	return emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e);
+}
+
+/* Open PATH.part; a left-over of an earlier attempt is written anew, one that is being written by somebody is not. */
+static int open_part(struct img_writer *w, struct err *e)
+{
+	struct stat st;
+
+	if ((size_t)snprintf(w->part, sizeof(w->part), "%s.part", w->path) >= sizeof(w->part))
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making '%s'", w->path);
+	if (lstat(w->path, &st) == 0) {
+		err_set(e, ERR_REFUSED, 0, "'%s' exists already; an image is never overwritten", w->path);
+		err_hint(e, "choose another name, or remove the old image first");
+		return err_reason(e, "exists");
+	}
+	int fd = open(w->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return err_set(e, ERR_FAILED, errno, "making '%s'", w->part);
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		close(fd);
+		err_set(e, ERR_REFUSED, 0, "'%s' is being written by another program", w->part);
+		return err_reason(e, "in-use");
+	}
+	w->fd = fd;
+	w->owns_fd = true;
+	if (ftruncate(fd, 0) < 0)
+		return err_set(e, ERR_FAILED, errno, "making '%s'", w->part);
+	return 0;
+}
+
+static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
+{
+	w->m = m;
+	w->buffer = malloc(BUFFER_SIZE);
+	w->index = alloc_array(m->nr_present, sizeof(*w->index));
+	if (!m->ids)
+		m->ids = alloc_array(m->nr_present, IMG_ID_SIZE);
+	if (!w->buffer || !w->index || !m->ids)
+		return err_nomem(e, "the index of the image");
+	if (RAND_bytes(m->pack_id, sizeof(m->pack_id)) != 1)
+		return err_set(e, ERR_FAILED, 0, "libcrypto gave no random bytes");
+	return 0;
+}
+
+struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, struct err *e)
+{
+	struct img_writer *w = alloc_array(1, sizeof(*w));
+
+	if (!w) {
+		err_nomem(e, "the image writer");
+		return NULL;
+	}
+	w->fd = fd;
+	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
+		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
+	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) && emit_head(w, e) == 0) {
+		return w;
+	}
+	img_writer_close(w);
+	return NULL;
+}
+
+int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID_SIZE], uint8_t codec, const uint8_t *payload,
+	uint32_t stored_len, uint32_t payload_crc, struct err *e)
+{
+	if (w->nr_put == w->m->nr_present || chunk < w->next_chunk)
+		return err_set(e, ERR_FAILED, 0, "chunk %llu was put out of order", (unsigned long long)chunk);
+	memcpy(w->m->ids[w->nr_put], id, IMG_ID_SIZE);
+	w->index[w->nr_put] = payload ? w->written : 0;
+	w->nr_put++;
+	w->next_chunk = chunk + 1;
+	if (!payload)
+		return 0;
+	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = w->nr_records++, .stored_len = stored_len, .crc = payload_crc };
+	uint8_t head[FMT_RECORD_SIZE];
+	memcpy(r.origin, w->m->pack_id, 16);
+	memcpy(r.id, id, IMG_ID_SIZE);
+	fmt_put_record(head, &r);
+	if (emit(w, head, sizeof(head), e) < 0)
+		return -1;
+	return emit(w, payload, stored_len, e);
+}
+
+static int emit_ids_and_root(struct img_writer *w, struct err *e)
+{
+	struct img_manifest *m = w->m;
+	struct buf bad = { 0 };
+
+	for (size_t i = 0; i < m->nr_bad; i++) {
+		buf_le32(&bad, m->bad[i].disk);
+		buf_le32(&bad, 0);
+		buf_le64(&bad, m->bad[i].start);
+		buf_le64(&bad, m->bad[i].len);
+	}
+	AUTO_FREE uint8_t *bad_bytes = bad.p;
+	if (bad.failed)
+		return err_nomem(e, "the bad ranges");
+	w->cids_offset = w->written;
+	if (emit_part(w, "CIDS", FMT_MANDATORY, m->ids, m->nr_present * IMG_ID_SIZE, e) < 0)
+		return -1;
+	if (emit_part(w, "BADR", FMT_MANDATORY | FMT_ZSTD, bad_bytes, bad.len, e) < 0)
+		return -1;
+	if (img_root(m->core_hash, m->ids, m->nr_present, bad_bytes, bad.len, m->root, e) < 0)
+		return -1;
+	m->has_root = true;
+	return emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e);
+}
+
+static int emit_index_and_trailer(struct img_writer *w, struct err *e)
+{
+	uint8_t trailer[FMT_TRAILER_SIZE];
+
+	/* In place: the index is not needed any more in the machine's byte order. */
+	for (uint64_t i = 0; i < w->nr_put; i++) {
+		uint64_t v = w->index[i];
+		put_le64((uint8_t *)&w->index[i], 0, v);
+	}
+	w->index_offset = w->written;
+	if (emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e) < 0)
+		return -1;
+	struct fmt_trailer t = {
+		.file_len = w->written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
+		.cids_offset = w->cids_offset,
+		.index_offset = w->index_offset,
+		.nr_present = w->nr_put,
+		.nr_records = w->nr_records,
+	};
+	memcpy(t.pack_id, w->m->pack_id, 16);
+	memcpy(t.root, w->m->root, 32);
+	fmt_put_trailer(trailer, &t);
+	return emit_part(w, "TRLR", FMT_MANDATORY, trailer, sizeof(trailer), e);
+}
+
+/* Flush the folder, so that the new name survives a power cut. */
+static int flush_folder(const char *path, struct err *e)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		snprintf(folder, sizeof(folder), ".");
+	else
+		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
+	AUTO_CLOSE_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fsync(fd) < 0)
+		return err_set(e, ERR_FAILED, errno, "flushing the folder '%s'", folder);
+	return 0;
+}
+
+/* link() instead of rename(): it fails where the name appeared meanwhile, so nothing is ever overwritten. */
+static int give_name(struct img_writer *w, struct err *e)
+{
+	if (fsync(w->fd) < 0)
+		return err_set(e, ERR_FAILED, errno, "flushing '%s'", w->part);
+	if (link(w->part, w->path) == 0) {
+		unlink(w->part);
+	} else if (errno == EEXIST) {
+		err_set(e, ERR_REFUSED, 0, "'%s' appeared while it was being made", w->path);
+		return err_reason(e, "exists");
+	} else if (rename(w->part, w->path) < 0) { /* a file system without hard links */
+		return err_set(e, ERR_FAILED, errno, "naming '%s'", w->path);
+	}
+	w->committed = true;
+	return flush_folder(w->path, e);
+}
+
+int img_writer_commit(struct img_writer *w, struct err *e)
+{
+	if (w->nr_put != w->m->nr_present)
+		return err_set(e, ERR_FAILED, 0, "%llu of %llu chunks are missing", (unsigned long long)(w->m->nr_present - w->nr_put),
+			(unsigned long long)w->m->nr_present);
+	if (emit_ids_and_root(w, e) < 0 || emit_index_and_trailer(w, e) < 0 || drain(w, e) < 0)
+		return -1;
+	if (w->owns_fd)
+		return give_name(w, e);
+	w->committed = true;
+	return 0;
+}
+
+uint64_t img_writer_bytes(const struct img_writer *w)
+{
+	return w->written;
+}
+
+void img_writer_close(struct img_writer *w)
+{
+	if (!w)
+		return;
+	if (w->owns_fd) {
+		if (!w->committed)
+			unlink(w->part);
+		close(w->fd);
+	}
+	free(w->buffer);
+	free(w->index);
+	free(w);
+}
