@@ -72,6 +72,25 @@ uint64_t img_present_index(const struct img_region *r, uint64_t i)
 	return r->first_present + cmap_present_index(r->map, i);
 }
 
+void img_cursor_begin(struct img_cursor *c)
+{
+	*c = (struct img_cursor){ .i = UINT64_MAX, .present = UINT64_MAX };
+}
+
+bool img_cursor_next(const struct img_manifest *m, struct img_cursor *c)
+{
+	for (c->i++; c->region < m->nr_regions; c->region++, c->i = 0) {
+		const struct img_region *r = &m->regions[c->region];
+		c->i = cmap_next_present(r->map, c->i);
+		if (c->i < cmap_nr_chunks(r->map)) {
+			c->present++;
+			c->chunk = r->first_chunk + c->i;
+			return true;
+		}
+	}
+	return false;
+}
+
 static const struct img_volume *volume_of(const struct img_manifest *m, size_t region)
 {
 	for (size_t i = 0; i < m->nr_volumes; i++)

@@ -126,6 +126,18 @@ size_t img_region_of_chunk(const struct img_manifest *m, uint64_t n);
 /* img_present_index - place of chunk i of a region in ids; the chunk must be present */
 uint64_t img_present_index(const struct img_region *r, uint64_t i);
 
+/* A walk over all present chunks of an image, in order of their numbers. */
+struct img_cursor {
+	size_t region;
+	uint64_t i;       /* chunk of the region's map */
+	uint64_t present; /* place in ids */
+	uint64_t chunk;   /* chunk number */
+};
+
+/* img_cursor_begin - before the first present chunk; img_cursor_next - to the next one, false when there is none */
+void img_cursor_begin(struct img_cursor *c);
+bool img_cursor_next(const struct img_manifest *m, struct img_cursor *c);
+
 /* img_describe_region - "partition 2 (ext4 'root')", "gap", "whole disk (vfat)" */
 void img_describe_region(const struct img_manifest *m, size_t region, char *out, size_t size);
 

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Reading an image file or pipe. Everything read is hostile until checked: lengths against ceilings, CRCs, the root
- * over core, ids and bad ranges. Content is only given out by img_decode() when its id was recomputed and matches.
+ * over core, ids and bad ranges. Content is only given out when its id was recomputed and matches.
  */
 #ifndef CALCO_IMAGER_IMAGE_READER_H
 #define CALCO_IMAGER_IMAGE_READER_H
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "imager/image/chunk.h"
 #include "imager/image/manifest.h"
 
 #include <stdbool.h>
@@ -18,59 +19,61 @@ struct img_reader;
 /*
  * img_reader_open - read the head; of a seekable file also the trailer, ids, bad ranges, root and index
  * @path: for messages, and opened when fd is -1
- * @fd: an open descriptor to read from (a pipe); not closed by the reader
+ * @fd: an open descriptor to read from; not closed by the reader. What cannot seek is read front to back
  *
- * After this the manifest of a seekable file is complete and its root verified. ERR_CORRUPT: damaged or unfinished;
- * ERR_UNSUPPORTED: a mandatory feature is not known, named; ERR_USAGE: not a calco image, or no such file.
+ * After this the manifest of a seekable file is complete and its root verified. ERR_CORRUPT: damaged, unfinished or no image at all;
+ * ERR_UNSUPPORTED: a mandatory feature is not known, named; ERR_USAGE: no such file.
  */
 struct img_reader *img_reader_open(const char *path, int fd, struct err *e);
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
 
-/* img_reader_manifest - borrowed; img_reader_take_manifest - the caller owns it from now on, the reader borrows it until it is closed */
+/* img_reader_manifest - borrowed; img_reader_take_manifest - the caller owns it and keeps it alive until the reader is closed */
 const struct img_manifest *img_reader_manifest(const struct img_reader *r);
 struct img_manifest *img_reader_take_manifest(struct img_reader *r);
 bool img_reader_seekable(const struct img_reader *r);
-/* img_reader_size - bytes of the file, 0 for a pipe */
+/* img_reader_size - bytes of the file, or of what was read of a pipe */
 uint64_t img_reader_size(const struct img_reader *r);
 
-/* One record as stored; payload lies in the caller's buffer. */
+/* One present chunk as stored; the payload lies in the caller's buffer. */
 struct img_record {
-	uint64_t chunk;       /* chunk number */
-	uint64_t present;     /* place in ids */
-	uint64_t file_offset; /* of the record's header */
+	struct img_cursor at; /* which chunk */
+	bool is_zero;         /* no record: all zero; the fields below are then unset but for id */
 	uint8_t id[IMG_ID_SIZE];
-	uint8_t codec;        /* 0 raw, 1 zstd */
+	uint8_t codec;
 	uint32_t stored_len;
-	uint32_t crc;         /* of the payload, not yet checked: img_decode() does, in parallel */
+	uint32_t crc;         /* of the payload; checked by img_decode() */
+	uint64_t file_offset; /* of the record's header */
 };
 
 /*
- * img_reader_next - the next record in file order
+ * img_reader_next - the next present chunk, zero chunks included
  * @payload: CHUNK_SIZE bytes
  *
- * 1: *ret is filled; 0: the records are over (then img_reader_finish()); -1: ERR_CORRUPT, ERR_FAILED. The header is checked (CRC, numbers ascending,
- * chunk is present; with ids known: the id matches). One thread.
+ * 1: *ret is filled; 0: that was all (then img_reader_finish()); -1: ERR_CORRUPT, ERR_FAILED. The header is checked: CRC, order,
+ * the chunk is present, and of a seekable file that id and place are what ids and index say. One thread.
  */
 int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *payload, struct err *e);
 
-/*
- * img_reader_finish - behind the last record: of a pipe, read ids, bad ranges, root, index and trailer and check them against
- * what was read; of a file, check that the records end where the tail begins
- *
- * @ids: for a pipe: the ids seen so far in present order (zero chunks filled in by the caller), nr_present of them; may be NULL for a file.
- * ERR_CORRUPT when the root or anything else does not match: what was restored from this pipe is not to be trusted.
- */
-int img_reader_finish(struct img_reader *r, uint8_t (*ids)[IMG_ID_SIZE], struct err *e);
+/* img_decode - check a record's payload and give out its content (CHUNK_SIZE), or ERR_CORRUPT. Thread-safe with a codec for each thread. */
+int img_decode(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e);
 
 /*
- * img_reader_skip_damage - seekable only: after img_reader_next() failed, go on at the next record the index knows
+ * img_reader_finish - after img_reader_next() said 0: is what follows the records what it must be?
  *
- * 1: positioned; 0: nothing behind it. *ret_from, *ret_to: file offsets of what was skipped.
+ * Of a pipe, reads ids, bad ranges, root, index and trailer and checks them against the records that came by, and that nothing
+ * follows. ERR_CORRUPT: what was read from this pipe is not to be trusted as a whole.
  */
-int img_reader_skip_damage(struct img_reader *r, uint64_t *ret_from, uint64_t *ret_to);
+int img_reader_finish(struct img_reader *r, struct err *e);
 
-/* img_reader_chunk - seekable only: read, decode and check the present chunk number n into content (CHUNK_SIZE). Uses the index. Thread-safe. */
-int img_reader_chunk(struct img_reader *r, uint64_t n, uint8_t *content, struct err *e);
+/*
+ * img_reader_resync - of a seekable file, after img_reader_next() failed: go on behind the record that could not be read
+ *
+ * 1: *ret is the chunk that was lost (its file_offset too), the next img_reader_next() gives the chunk behind it; 0: no more records.
+ */
+int img_reader_resync(struct img_reader *r, struct img_record *ret);
+
+/* img_reader_chunk - seekable only: read, decode and check one present chunk (chunk i of a region) into content (CHUNK_SIZE). One thread. */
+int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *content, struct err *e);
 
 #endif

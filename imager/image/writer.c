@@ -279,19 +279,20 @@ static int flush_folder(const char *path, struct err *e)
 	return 0;
 }
 
-/* link() instead of rename(): it fails where the name appeared meanwhile, so nothing is ever overwritten. */
+/* Never over an existing file; a file system that cannot promise that (EINVAL) was asked for the name when the part was opened. */
 static int give_name(struct img_writer *w, struct err *e)
 {
 	if (fsync(w->fd) < 0)
 		return err_set(e, ERR_FAILED, errno, "flushing '%s'", w->part);
-	if (link(w->part, w->path) == 0) {
-		unlink(w->part);
-	} else if (errno == EEXIST) {
+	int r = renameat2(AT_FDCWD, w->part, AT_FDCWD, w->path, RENAME_NOREPLACE);
+	if (r < 0 && errno == EINVAL)
+		r = rename(w->part, w->path);
+	if (r < 0 && errno == EEXIST) {
 		err_set(e, ERR_REFUSED, 0, "'%s' appeared while it was being made", w->path);
 		return err_reason(e, "exists");
-	} else if (rename(w->part, w->path) < 0) { /* a file system without hard links */
-		return err_set(e, ERR_FAILED, errno, "naming '%s'", w->path);
 	}
+	if (r < 0)
+		return err_set(e, ERR_FAILED, errno, "naming '%s'", w->path);
 	w->committed = true;
 	return flush_folder(w->path, e);
 }

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Buffered reading of images; see stream.h. */
+#include "imager/image/stream.h"
+
+#include "base/arith.h"
+#include "base/auto.h"
+#include "base/hash.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <zstd.h>
+
+#define BUFFER_SIZE ((size_t)256 << 10)
+#define STEP        ((size_t)16 << 20) /* memory for a payload grows with what really comes */
+
+int stream_open(struct stream *s, int fd, const char *name, struct err *e)
+{
+	struct stat st;
+
+	*s = (struct stream){ .fd = fd, .name = name };
+	if (fstat(fd, &st) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking at '%s'", name);
+	if (S_ISDIR(st.st_mode))
+		return err_set(e, ERR_USAGE, 0, "'%s' is a folder, not an image", name);
+	s->seekable = S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
+	s->size = s->seekable ? (uint64_t)st.st_size : 0;
+	s->buffer = malloc(BUFFER_SIZE);
+	if (!s->buffer)
+		return err_nomem(e, "a read buffer");
+	if (s->seekable)
+		posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
+	return 0;
+}
+
+void stream_close(struct stream *s)
+{
+	free(s->buffer);
+	s->buffer = NULL;
+}
+
+/* Read what is there, at most len bytes: 0 at the end, -1 on an error. */
+static ssize_t read_some(struct stream *s, uint64_t at, void *buf, size_t len, struct err *e)
+{
+	for (;;) {
+		ssize_t n = s->seekable ? pread(s->fd, buf, len, (off_t)at) : read(s->fd, buf, len);
+		if (n >= 0)
+			return n;
+		if (errno != EINTR)
+			return err_set(e, ERR_FAILED, errno, "reading '%s' at %llu", s->name, (unsigned long long)at);
+	}
+}
+
+static int ended(const struct stream *s, struct err *e)
+{
+	err_set(e, ERR_CORRUPT, 0, "'%s' ends at %llu, in the middle of the image: it is cut short or was never finished", s->name,
+		(unsigned long long)s->pos);
+	return err_reason(e, "truncated");
+}
+
+int stream_read(struct stream *s, void *buf, size_t len, struct err *e)
+{
+	uint8_t *p = buf;
+
+	while (len) {
+		if (s->start == s->end && len < BUFFER_SIZE / 4) {
+			ssize_t n = read_some(s, s->pos, s->buffer, BUFFER_SIZE, e);
+			if (n <= 0)
+				return n < 0 ? -1 : ended(s, e);
+			s->start = 0;
+			s->end = (size_t)n;
+		}
+		size_t n = s->end - s->start;
+		if (n) {
+			n = n < len ? n : len;
+			memcpy(p, s->buffer + s->start, n);
+			s->start += n;
+		} else {
+			ssize_t direct = read_some(s, s->pos, p, len, e);
+			if (direct <= 0)
+				return direct < 0 ? -1 : ended(s, e);
+			n = (size_t)direct;
+		}
+		p += n;
+		len -= n;
+		s->pos += n;
+	}
+	return 0;
+}
+
+int stream_peek(struct stream *s, void *buf, size_t len, struct err *e)
+{
+	while (s->end - s->start < len) {
+		memmove(s->buffer, s->buffer + s->start, s->end - s->start);
+		s->end -= s->start;
+		s->start = 0;
+		ssize_t n = read_some(s, s->pos + s->end, s->buffer + s->end, BUFFER_SIZE - s->end, e);
+		if (n < 0)
+			return -1;
+		if (n == 0)
+			break;
+		s->end += (size_t)n;
+	}
+	size_t n = s->end - s->start < len ? s->end - s->start : len;
+	memcpy(buf, s->buffer + s->start, n);
+	return (int)n;
+}
+
+void stream_seek(struct stream *s, uint64_t pos)
+{
+	s->pos = pos;
+	s->start = s->end = 0;
+}
+
+/* The stored payload; a lying length costs no more memory than bytes come. */
+static int read_payload(struct stream *s, uint64_t len, uint8_t **ret, struct err *e)
+{
+	size_t have = 0;
+	AUTO_FREE uint8_t *buf = NULL;
+
+	if (s->seekable && !range_inside(s->pos, len, s->size))
+		return ended(s, e);
+	while (!buf || have < len) {
+		size_t n = (size_t)min_u64(len - have, STEP);
+		uint8_t *grown = realloc(buf, have + n + 1);
+		if (!grown)
+			return err_nomem(e, "a part of the image");
+		buf = grown;
+		if (stream_read(s, buf + have, n, e) < 0)
+			return -1;
+		have += n;
+	}
+	*ret = take(&buf);
+	return 0;
+}
+
+static int decompress(const char *type, const uint8_t *stored, size_t len, size_t raw_len, uint8_t **ret, struct err *e)
+{
+	if (ZSTD_getFrameContentSize(stored, len) != raw_len || ZSTD_findFrameCompressedSize(stored, len) != len)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' is not one zstd frame of %zu bytes", type, raw_len);
+	AUTO_FREE uint8_t *raw = malloc(raw_len ? raw_len : 1);
+	if (!raw)
+		return err_nomem(e, "a part of the image");
+	size_t n = ZSTD_decompress(raw, raw_len, stored, len);
+	if (ZSTD_isError(n) || n != raw_len)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' does not decompress", type);
+	*ret = take(&raw);
+	return 0;
+}
+
+static int check_part(const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
+{
+	if (strcmp(p->type, type))
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' stands where '%s' is expected", p->type, type);
+	if (p->raw_len > max_raw || (exact_raw != UINT64_MAX && p->raw_len != exact_raw))
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", type, (unsigned long long)p->raw_len);
+	if (p->flags & FMT_ZSTD && p->stored_len >= p->raw_len)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and not smaller", type);
+	bool optional = !strcmp(type, "ENVL") || !strcmp(type, "CSIG");
+	if (!(p->flags & FMT_MANDATORY) != optional)
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' has wrong flags", type);
+	return 0;
+}
+
+int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, uint8_t **ret, size_t *ret_len, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct fmt_part p;
+	AUTO_FREE uint8_t *stored = NULL;
+	uint64_t at = s->pos;
+
+	if (stream_read(s, head, sizeof(head), e) < 0)
+		return -1;
+	if (fmt_get_part(head, &p, e) < 0 || check_part(&p, type, max_raw, exact_raw, e) < 0)
+		return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)at);
+	if (read_payload(s, p.stored_len, &stored, e) < 0)
+		return -1;
+	if (crc32_of(stored, (size_t)p.stored_len) != p.crc)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' at %llu+%llu is damaged (checksum)", s->name, type,
+			(unsigned long long)at, (unsigned long long)p.stored_len + FMT_PART_SIZE);
+	*ret_len = (size_t)p.raw_len;
+	if (p.flags & FMT_ZSTD)
+		return decompress(type, stored, (size_t)p.stored_len, (size_t)p.raw_len, ret, e);
+	*ret = take(&stored);
+	return 0;
+}
+
+int stream_skip_unknown(struct stream *s, const char *until, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct fmt_part p;
+
+	for (;;) {
+		int n = stream_peek(s, head, sizeof(head), e);
+		if (n < 0)
+			return -1;
+		if (n < (int)sizeof(head) || !memcmp(head, until, 4))
+			return 0;
+		if (fmt_get_part(head, &p, e) < 0)
+			return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)s->pos);
+		if (p.flags & FMT_MANDATORY)
+			return err_set(e, ERR_UNSUPPORTED, 0, "'%s' has a mandatory part '%s' this version does not know", s->name, p.type);
+		AUTO_FREE uint8_t *payload = NULL;
+		if (p.raw_len > FMT_MAX_CORE || p.stored_len > p.raw_len)
+			return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", p.type, (unsigned long long)p.stored_len);
+		if (stream_read(s, head, sizeof(head), e) < 0 || read_payload(s, p.stored_len, &payload, e) < 0)
+			return -1;
+		if (crc32_of(payload, (size_t)p.stored_len) != p.crc)
+			return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' is damaged (checksum)", s->name, p.type);
+	}
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Buffered reading of an image file or pipe, front to back, with one look ahead. Private to imager/image. */
+#ifndef CALCO_IMAGER_IMAGE_STREAM_H
+#define CALCO_IMAGER_IMAGE_STREAM_H
+
+#include "base/err.h"
+#include "imager/image/format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct stream {
+	int fd;
+	bool seekable;
+	const char *name;    /* borrowed */
+	uint64_t size;       /* of a seekable file */
+	uint64_t pos;        /* of the next byte stream_read() gives */
+	uint8_t *buffer;     /* owned */
+	size_t start, end;   /* what of the buffer is not consumed yet */
+};
+
+int stream_open(struct stream *s, int fd, const char *name, struct err *e);
+void stream_close(struct stream *s); /* releases the buffer, not the descriptor */
+
+/* stream_read - exactly len bytes; ERR_CORRUPT when the file or pipe ends before */
+int stream_read(struct stream *s, void *buf, size_t len, struct err *e);
+
+/* stream_peek - the next len (<= 128) bytes without consuming them; fewer when there are no more: returns how many, -1 on an error */
+int stream_peek(struct stream *s, void *buf, size_t len, struct err *e);
+
+/* stream_seek - seekable only */
+void stream_seek(struct stream *s, uint64_t pos);
+
+/*
+ * stream_part - read a part of the given type: header and payload, decompressed
+ * @max_raw: ceiling of its raw length
+ * @exact_raw: UINT64_MAX, or what the raw length must be
+ *
+ * *ret is owned by the caller.
+ */
+int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, uint8_t **ret, size_t *ret_len, struct err *e);
+
+/* stream_skip_unknown - skip parts that are not of the type `until`, as long as they are optional; ERR_UNSUPPORTED names a mandatory one */
+int stream_skip_unknown(struct stream *s, const char *until, struct err *e);
+
+#endif

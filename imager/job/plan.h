@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The plan of a capture: disks become a manifest without content (which bytes are used, where, of what volume), from metadata only.
+ * Private to imager/job and its tests.
+ */
+#ifndef CALCO_IMAGER_JOB_PLAN_H
+#define CALCO_IMAGER_JOB_PLAN_H
+
+#include "base/blk.h"
+#include "base/err.h"
+#include "base/progress.h"
+#include "imager/image/manifest.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct plan_options {
+	uint32_t sector_size;           /* 0: found out */
+	bool raw_gaps;
+	const char *const *raw_volumes; /* NULL-terminated, may be NULL */
+};
+
+/*
+ * plan_disk - add one disk to the manifest: its regions, volumes, table copies and frozen maps
+ *
+ * A volume that is not safe to copy is ERR_REFUSED with its reason, unless it is taken raw. Notices go to p. Call for each
+ * disk in order, then img_manifest_number().
+ */
+int plan_disk(struct img_manifest *m, struct blk_source *src, const struct plan_options *o, const struct progress *p, struct err *e);
+
+#endif
