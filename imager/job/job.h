@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct blk_sink;
+struct blk_source;
 struct img_manifest;
 
 /* ---- capture ---- */
@@ -32,6 +34,7 @@ struct capture_options {
 	const char *const *raw_volumes; /* volumes to take raw: partition numbers, labels or UUIDs; "gaps" is raw_gaps; NULL-terminated; may be NULL */
 	bool dry_run;             /* plan only; image may be NULL */
 	int out_fd;               /* where "-" writes to */
+	struct blk_source *const *sources; /* NULL: disks are opened by path; else used instead of opening (fault injection, tests); borrowed */
 };
 
 struct capture_result {
@@ -69,6 +72,7 @@ struct restore_options {
 	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
 	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
 	bool dry_run;             /* plan only: nothing is opened for writing */
+	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
 };
 
 struct restore_result {

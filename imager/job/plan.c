@@ -146,7 +146,7 @@ static int map_volume(struct region_plan *rp, const struct blk_set *set, struct 
 		return 0;
 	if (e->code != ERR_CORRUPT)
 		return -1;
-	snprintf(why, sizeof(why), "%s", e->msg);
+	snprintf(why, sizeof(why), "%.150s", e->msg);
 	if (fsd_open(set, true, &raw, e) < 0)
 		return -1;
 	fsd_close(*fs);

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Capture: map used extents, read, hash, compress, write. The path of a chunk: batch_next() reads it (producer thread),
+ * pack_batch() masks, hashes, compresses and rechecks it (workers), put_batch() writes it (caller's thread, in order).
+ */
+#include "imager/job/job.h"
+
+#include "base/arith.h"
+#include "base/blk.h"
+#include "base/hash.h"
+#include "base/pipeline.h"
+#include "imager/disk/device.h"
+#include "imager/image/chunk.h"
+#include "imager/image/writer.h"
+#include "imager/job/batch.h"
+#include "imager/job/cores.h"
+#include "imager/job/plan.h"
+
+#include <openssl/rand.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+struct capture {
+	const struct capture_options *o;
+	const struct progress *p;
+	struct img_manifest *m;
+	struct blk_source *sources[IMG_MAX_DISKS];
+	struct batch_reader reader;
+	struct img_writer *writer;
+	uint64_t total, done, nr_zero, bad_bytes;
+};
+
+/* What one chunk becomes. */
+struct packed_chunk {
+	uint8_t id[IMG_ID_SIZE];
+	bool is_zero;
+	uint8_t codec;
+	uint32_t len, crc;
+};
+
+struct capture_item {
+	struct batch in;
+	struct packed_chunk out[BATCH_CHUNKS];
+	uint8_t *packed; /* BATCH_CHUNKS × CHUNK_SIZE */
+};
+
+static void item_free(void *item)
+{
+	struct capture_item *it = item;
+
+	batch_release(&it->in);
+	free(it->packed);
+	free(it);
+}
+
+static void *item_new(void *arg, struct err *e)
+{
+	struct capture_item *it = alloc_array(1, sizeof(*it));
+
+	(void)arg;
+	if (it)
+		it->packed = malloc((size_t)BATCH_CHUNKS * CHUNK_SIZE);
+	if (!it || !it->packed) {
+		err_nomem(e, "a capture buffer");
+	} else if (batch_init(&it->in, e) == 0) {
+		return it;
+	}
+	if (it)
+		item_free(it);
+	return NULL;
+}
+
+static void *worker_new(void *arg, struct err *e)
+{
+	return chunk_codec_new(((struct capture *)arg)->o->level, e);
+}
+
+static void worker_free(void *worker)
+{
+	chunk_codec_free(worker);
+}
+
+static int read_batch(void *arg, void *item, struct err *e)
+{
+	return batch_next(&((struct capture *)arg)->reader, &((struct capture_item *)item)->in, e);
+}
+
+static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, uint8_t *content, uint8_t *packed, struct packed_chunk *ret,
+	struct err *e)
+{
+	if (chunk_id(codec, content, ret->id, &ret->is_zero, e) < 0)
+		return -1;
+	if (ret->is_zero)
+		return 0;
+	if (chunk_pack(codec, content, packed, &ret->codec, &ret->len, e) < 0)
+		return -1;
+	if (ret->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, ret->len, content, e) < 0)
+		return -1;
+	ret->crc = crc32_of(ret->codec == CODEC_RAW ? content : packed, ret->len);
+	return 0;
+}
+
+static int pack_batch(void *arg, void *worker, void *item, struct err *e)
+{
+	const struct capture *cap = arg;
+	struct capture_item *it = item;
+
+	for (unsigned k = 0; k < it->in.nr; k++) {
+		const struct img_cursor *at = &it->in.at[k];
+		const struct chunk_map *map = cap->m->regions[at->region].map;
+		struct cmap_chunk c;
+		cmap_get(map, at->i, &c);
+		cmap_mask(map, &c, batch_chunk(&it->in, k), false);
+		if (pack_chunk(cap, worker, batch_chunk(&it->in, k), it->packed + (size_t)k * CHUNK_SIZE, &it->out[k], e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int put_batch(void *arg, void *item, struct err *e)
+{
+	struct capture *cap = arg;
+	struct capture_item *it = item;
+
+	for (unsigned k = 0; k < it->in.nr; k++) {
+		const struct packed_chunk *out = &it->out[k];
+		const uint8_t *payload = out->codec == CODEC_RAW ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_SIZE;
+		cap->nr_zero += out->is_zero;
+		if (img_writer_put(cap->writer, it->in.at[k].chunk, out->id, out->codec, out->is_zero ? NULL : payload, out->len, out->crc, e) < 0)
+			return -1;
+	}
+	cap->done += it->in.bytes;
+	progress_update(cap->p, "capture", cap->done, cap->total);
+	return 0;
+}
+
+/* Called in the producer thread, ascending: neighbours are merged. */
+static int note_bad(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
+{
+	struct capture *cap = arg;
+	struct img_manifest *m = cap->m;
+	struct img_range *last = m->nr_bad ? &m->bad[m->nr_bad - 1] : NULL;
+
+	cap->bad_bytes += len;
+	if (last && last->disk == disk && last->start + last->len == start) {
+		last->len += len;
+		return 0;
+	}
+	struct img_range *grown = realloc(m->bad, (m->nr_bad + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(e, "the unreadable ranges");
+	m->bad = grown;
+	m->bad[m->nr_bad++] = (struct img_range){ .disk = disk, .start = start, .len = len };
+	return 0;
+}
+
+/* "lab.calco" in some folder is called "lab"; what a name may not hold becomes '-'. */
+static void default_name(const char *image, char *ret, size_t size)
+{
+	const char *base = strrchr(image, '/');
+
+	snprintf(ret, size, "%.64s", base ? base + 1 : image);
+	char *dot = strstr(ret, ".calco");
+	if (dot && dot != ret)
+		*dot = '\0';
+	for (char *p = ret; *p; p++) {
+		char one[2] = { *p, '\0' };
+		if (!img_name_ok(one) && (p == ret || (*p != '.' && *p != '-')))
+			*p = p == ret ? 'i' : '-';
+	}
+	if (!img_name_ok(ret))
+		snprintf(ret, size, "image");
+}
+
+static int name_image(struct capture *cap, struct err *e)
+{
+	const struct capture_options *o = cap->o;
+	struct img_manifest *m = cap->m;
+
+	if (o->name && !img_name_ok(o->name)) {
+		err_set(e, ERR_USAGE, 0, "'%s' is not a name for an image", o->name);
+		return err_hint(e, "use letters, digits, '.', '_' and '-', 64 at most, not beginning with '.' or '-'");
+	}
+	if (o->name)
+		snprintf(m->name, sizeof(m->name), "%s", o->name);
+	else
+		default_name(o->image ? o->image : "image", m->name, sizeof(m->name));
+	m->version = o->version ? o->version : 1;
+	m->created = (uint64_t)time(NULL);
+	m->level = (uint32_t)o->level;
+	snprintf(m->tool, sizeof(m->tool), "calco %s", CALCO_VERSION);
+	if (o->note && !(m->note = strdup(o->note)))
+		return err_nomem(e, "the note");
+	if (o->note && strlen(o->note) > 65536)
+		return err_set(e, ERR_USAGE, 0, "the note is longer than 65536 bytes");
+	if (RAND_bytes(m->lineage, sizeof(m->lineage)) != 1)
+		return err_set(e, ERR_FAILED, 0, "libcrypto gave no random bytes");
+	m->lineage[6] = (uint8_t)((m->lineage[6] & 0x0F) | 0x40); /* RFC 4122 §4.4: a random UUID */
+	m->lineage[8] = (uint8_t)((m->lineage[8] & 0x3F) | 0x80);
+	return 0;
+}
+
+static void describe_device(struct img_disk *d, const char *path)
+{
+	struct dev_info dev;
+	struct err ignored = ERR_INIT; /* model and serial are for people; a disk without them is as good */
+
+	if (dev_inspect(path, &dev, &ignored) < 0)
+		return;
+	snprintf(d->model, sizeof(d->model), "%s", dev.model);
+	snprintf(d->serial, sizeof(d->serial), "%s", dev.serial);
+}
+
+static int plan(struct capture *cap, struct err *e)
+{
+	const struct capture_options *o = cap->o;
+	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes };
+
+	if (o->nr_disks == 0 || o->nr_disks > IMG_MAX_DISKS)
+		return err_set(e, ERR_USAGE, 0, "an image holds 1 to %u disks", IMG_MAX_DISKS);
+	progress_update(cap->p, "plan", 0, 0);
+	if (name_image(cap, e) < 0)
+		return -1;
+	for (size_t i = 0; i < o->nr_disks; i++) {
+		cap->sources[i] = o->sources ? o->sources[i] : blk_open(o->disks[i], o->sector_size, true, e);
+		if (!cap->sources[i] || plan_disk(cap->m, cap->sources[i], &po, cap->p, e) < 0)
+			return -1;
+		describe_device(&cap->m->disks[i], o->disks[i]);
+	}
+	img_manifest_number(cap->m);
+	for (size_t i = 0; i < cap->m->nr_regions; i++)
+		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
+	return 0;
+}
+
+static int store(struct capture *cap, struct err *e)
+{
+	static const struct pipe_ops ops = {
+		.item_new = item_new,
+		.item_free = item_free,
+		.worker_new = worker_new,
+		.worker_free = worker_free,
+		.produce = read_batch,
+		.work = pack_batch,
+		.consume = put_batch,
+	};
+	bool to_pipe = !strcmp(cap->o->image, "-");
+	unsigned threads = cores_or(cap->o->threads);
+
+	cap->writer = img_writer_open(to_pipe ? "standard output" : cap->o->image, to_pipe ? cap->o->out_fd : -1, cap->m, e);
+	if (!cap->writer)
+		return -1;
+	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->sources, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };
+	img_cursor_begin(&cap->reader.at);
+	if (pipe_run(&ops, cap, threads, threads * 2 + 4, cap->p, e) < 0)
+		return -1;
+	progress_update(cap->p, "flush", 0, 0);
+	return img_writer_commit(cap->writer, e);
+}
+
+static void fill_result(struct capture *cap, struct capture_result *ret)
+{
+	for (size_t i = 0; i < cap->m->nr_regions; i++)
+		ret->zero_bytes += cmap_bytes(cap->m->regions[i].map, EXT_ZERO);
+	ret->used_bytes = cap->total;
+	ret->nr_chunks = cap->m->nr_present;
+	ret->nr_zero_chunks = cap->nr_zero;
+	ret->read_bytes = cap->reader.read_bytes;
+	ret->image_bytes = cap->writer ? img_writer_bytes(cap->writer) : 0;
+	ret->bad_bytes = cap->bad_bytes;
+	ret->manifest = cap->m;
+	cap->m = NULL;
+}
+
+static void release(struct capture *cap)
+{
+	img_writer_close(cap->writer);
+	for (size_t i = 0; i < IMG_MAX_DISKS; i++)
+		if (!cap->o->sources)
+			blk_close(cap->sources[i]);
+	img_manifest_free(cap->m);
+}
+
+int capture_run(const struct capture_options *o, struct capture_result *ret, const struct progress *p, struct err *e)
+{
+	struct capture cap = { .o = o, .p = p, .m = img_manifest_new(e) };
+	double start = seconds_now();
+
+	memset(ret, 0, sizeof(*ret));
+	if (!cap.m)
+		return -1;
+	int r = plan(&cap, e);
+	if (r == 0 && !o->dry_run)
+		r = store(&cap, e);
+	if (r == 0) {
+		fill_result(&cap, ret);
+		ret->seconds = seconds_now() - start;
+	}
+	release(&cap);
+	if (r == 0 && ret->bad_bytes) {
+		err_set(e, ERR_PARTIAL, 0, "%llu bytes could not be read; the image is complete but for them and lists them", (unsigned long long)ret->bad_bytes);
+		return err_reason(e, "unreadable");
+	}
+	return r;
+}

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The expected disk; see expected.h. Today's only adaptation is the GPT of a larger disk. */
+#include "imager/job/expected.h"
+
+#include "base/arith.h"
+#include "base/blk.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct table_source {
+	struct blk_source base;
+	const struct img_manifest *m;
+	uint32_t disk;
+};
+
+/* Lay [start, start+n) over buf, which stands for [off, off+len). */
+static void overlay(uint64_t off, uint8_t *buf, size_t len, uint64_t start, const uint8_t *bytes, size_t n)
+{
+	uint64_t from = max_u64(off, start), to = min_u64(off + len, start + n);
+
+	if (from < to)
+		memcpy(buf + (from - off), bytes + (from - start), (size_t)(to - from));
+}
+
+static int table_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	struct table_source *t = (struct table_source *)s;
+
+	(void)e;
+	memset(buf, 0, len);
+	for (size_t i = 0; i < t->m->nr_tables; i++)
+		if (t->m->tables[i].disk == t->disk)
+			overlay(off, buf, len, t->m->tables[i].start, t->m->tables[i].bytes, t->m->tables[i].len);
+	return 0;
+}
+
+static void table_close(struct blk_source *s)
+{
+	free(s);
+}
+
+struct blk_source *expected_source(const struct img_manifest *m, uint32_t disk, struct err *e)
+{
+	static const struct blk_source_ops ops = { .read = table_read, .close = table_close };
+	struct table_source *t = alloc_array(1, sizeof(*t));
+
+	if (!t) {
+		err_nomem(e, "the partition table");
+		return NULL;
+	}
+	t->base = (struct blk_source){ .ops = &ops, .size = m->disks[disk].size, .sector_size = m->disks[disk].sector_size,
+		.phys_sector_size = m->disks[disk].phys_sector_size };
+	snprintf(t->base.name, sizeof(t->base.name), "the image's disk %u", disk + 1);
+	t->m = m;
+	t->disk = disk;
+	return &t->base;
+}
+
+static int adapt_table(struct expected *x, uint32_t disk, struct err *e)
+{
+	struct expected_disk *d = &x->disks[disk];
+	const struct img_disk *from = &x->m->disks[disk];
+	AUTO(pt_table) struct pt_table *table = NULL;
+
+	if (from->table != PT_GPT || d->size == from->size)
+		return 0;
+	AUTO(blk_source) struct blk_source *src = expected_source(x->m, disk, e);
+	if (!src || pt_read(src, from->sector_size, &table, e) < 0)
+		return -1;
+	return pt_adapt(src, table, from->size, d->size, &d->patches, &d->nr_patches, e);
+}
+
+static int too_small(const char *name, uint64_t size, uint64_t need, const char *what, struct err *e)
+{
+	err_set(e, ERR_REFUSED, 0, "'%s' has %llu bytes, %llu too few for %s of %llu bytes", name, (unsigned long long)size,
+		(unsigned long long)(need - size), what, (unsigned long long)need);
+	err_hint(e, "use a larger target");
+	return err_reason(e, "too-small");
+}
+
+static int plan_target(struct expected *x, uint32_t disk, uint64_t size, const char *name, struct err *e)
+{
+	struct expected_disk *d = &x->disks[disk];
+
+	d->size = size;
+	if (x->only_region == SIZE_MAX) {
+		if (size < x->m->disks[disk].size)
+			return too_small(name, size, x->m->disks[disk].size, "the image's disk", e);
+		return adapt_table(x, disk, e);
+	}
+	const struct img_region *r = &x->m->regions[x->only_region];
+	if (r->disk != disk)
+		return 0;
+	return size < r->len ? too_small(name, size, r->len, "the volume", e) : 0;
+}
+
+int expected_new(const struct img_manifest *m, const uint64_t *target_sizes, const char *const *names, size_t only_region,
+	struct expected **ret, struct err *e)
+{
+	AUTO(expected) struct expected *x = alloc_array(1, sizeof(*x));
+
+	if (!x)
+		return err_nomem(e, "the plan");
+	x->m = m;
+	if (!(x->disks = alloc_array(m->nr_disks, sizeof(*x->disks))))
+		return err_nomem(e, "the plan");
+	x->only_region = only_region;
+	for (uint32_t i = 0; i < m->nr_disks; i++)
+		if (plan_target(x, i, target_sizes[i], names[i], e) < 0)
+			return -1;
+	*ret = take(&x);
+	return 0;
+}
+
+void expected_free(struct expected *x)
+{
+	if (!x)
+		return;
+	for (size_t i = 0; x->disks && i < x->m->nr_disks; i++)
+		pt_patches_free(x->disks[i].patches, x->disks[i].nr_patches);
+	free(x->disks);
+	free(x);
+}
+
+bool expected_touches(const struct expected *x, uint32_t disk, uint64_t start, uint64_t len)
+{
+	const struct expected_disk *d = &x->disks[disk];
+
+	for (size_t i = 0; i < d->nr_patches; i++)
+		if (d->patches[i].start < start + len && start < d->patches[i].start + d->patches[i].len)
+			return true;
+	return false;
+}
+
+void expected_adapt(const struct expected *x, uint32_t disk, uint64_t start, uint8_t *buf, size_t len)
+{
+	const struct expected_disk *d = &x->disks[disk];
+
+	for (size_t i = 0; i < d->nr_patches; i++)
+		overlay(start, buf, len, d->patches[i].start, d->patches[i].bytes, d->patches[i].len);
+}
