@@ -75,6 +75,7 @@ struct blk_sink_ops {
 struct blk_sink {
 	const struct blk_sink_ops *ops;
 	uint64_t size;
+	bool is_file;               /* no device with a sector size of its own: takes a disk of any */
 	uint32_t sector_size;
 	uint32_t phys_sector_size;
 	char name[256];

@@ -324,6 +324,7 @@ struct blk_sink *blk_sink_open(const char *path, struct err *e)
 		return NULL;
 	}
 	f->is_device = g.is_device;
+	f->base.is_file = !g.is_device;
 	f->base.size = g.size;
 	f->base.sector_size = g.sector_size;
 	f->base.phys_sector_size = g.phys_sector_size;

@@ -489,6 +489,25 @@ void cmap_mask(const struct chunk_map *m, const struct cmap_chunk *c, uint8_t *b
 	}
 }
 
+static bool all_zero(const uint8_t *p, uint32_t len)
+{
+	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
+}
+
+bool cmap_is_masked(const struct chunk_map *m, const struct cmap_chunk *c, const uint8_t *buf)
+{
+	if (!all_zero(buf + c->len, CHUNK_SIZE - c->len))
+		return false;
+	for (uint32_t off = 0; c->kind != CMAP_USED && off < c->len;) {
+		enum ext_state state;
+		uint32_t n = cmap_state_run(m, c, off, &state);
+		if (state != EXT_USED && !all_zero(buf + off, n))
+			return false;
+		off += n;
+	}
+	return true;
+}
+
 bool cmap_equal(const struct chunk_map *a, const struct chunk_map *b)
 {
 	if (a->len != b->len || a->granule_log2 != b->granule_log2)

@@ -80,6 +80,9 @@ uint32_t cmap_state_run(const struct chunk_map *m, const struct cmap_chunk *c, u
 /* cmap_mask - clear in buf (CHUNK_SIZE bytes) what is not used, or with keep_zero only what is unused; behind c->len all is cleared */
 void cmap_mask(const struct chunk_map *m, const struct cmap_chunk *c, uint8_t *buf, bool keep_zero);
 
+/* cmap_is_masked - is every byte of buf (CHUNK_SIZE) zero that is not used? */
+bool cmap_is_masked(const struct chunk_map *m, const struct cmap_chunk *c, const uint8_t *buf);
+
 /* cmap_equal - same length, granule and state of every chunk */
 bool cmap_equal(const struct chunk_map *a, const struct chunk_map *b);
 

@@ -351,9 +351,13 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 	return 1;
 }
 
-int img_decode(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e)
+int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload,
+	uint8_t *content, struct err *e)
 {
+	const struct chunk_map *map = m->regions[rec->at.region].map;
 	uint8_t id[IMG_ID_SIZE];
+	struct cmap_chunk c;
+	bool is_zero;
 
 	if (rec->is_zero) {
 		memset(content, 0, CHUNK_SIZE);
@@ -363,10 +367,13 @@ int img_decode(struct chunk_codec *codec, const struct img_record *rec, const ui
 		return err_set(e, ERR_CORRUPT, 0, "chunk %llu is damaged (checksum)", (unsigned long long)rec->at.chunk);
 	if (chunk_unpack(codec, rec->codec, payload, rec->stored_len, content, e) < 0)
 		return -1;
-	if (chunk_id(codec, content, id, NULL, e) < 0)
+	if (chunk_id(codec, content, id, &is_zero, e) < 0)
 		return -1;
 	if (memcmp(id, rec->id, IMG_ID_SIZE))
 		return err_set(e, ERR_CORRUPT, 0, "the content of chunk %llu does not match its id", (unsigned long long)rec->at.chunk);
+	cmap_get(map, rec->at.i, &c);
+	if (is_zero || !cmap_is_masked(map, &c, content))
+		return err_set(e, ERR_CORRUPT, 0, "chunk %llu has content where the image uses nothing", (unsigned long long)rec->at.chunk);
 	return 0;
 }
 
@@ -451,5 +458,5 @@ int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *c
 			return -1;
 		stream_seek(&r->s, r->s.pos); /* the buffer is shared and now holds something else */
 	}
-	return img_decode(r->codec, &rec, r->payload, content, e);
+	return img_decode(r->codec, r->m, &rec, r->payload, content, e);
 }

@@ -55,8 +55,12 @@ struct img_record {
  */
 int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *payload, struct err *e);
 
-/* img_decode - check a record's payload and give out its content (CHUNK_SIZE), or ERR_CORRUPT. Thread-safe with a codec for each thread. */
-int img_decode(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e);
+/*
+ * img_decode - check a record's payload and give out its content (CHUNK_SIZE), or ERR_CORRUPT
+ *
+ * Checked: CRC, decompression, id, and that what is not used is zero. Thread-safe with a codec for each thread.
+ */
+int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e);
 
 /*
  * img_reader_finish - after img_reader_next() said 0: is what follows the records what it must be?

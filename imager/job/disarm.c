@@ -1,0 +1,190 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Disarming a target; see disarm.h. */
+#include "imager/job/disarm.h"
+
+#include "base/arith.h"
+#include "fsdrivers/fsdriver.h"
+#include "imager/job/holds.h"
+
+#include <string.h>
+
+#define MAX_RANGES 65536U
+
+/* The ranges of one volume while they are collected. */
+struct collect {
+	struct target_layout *t;
+	uint64_t start; /* of the volume on the target */
+};
+
+static int add_range(struct target_layout *t, uint64_t start, uint64_t len, struct err *e)
+{
+	if (t->nr_arm == MAX_RANGES)
+		return 0;
+	struct img_range *grown = realloc(t->arm, ((size_t)t->nr_arm + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(e, "the target's layout");
+	t->arm = grown;
+	t->arm[t->nr_arm++] = (struct img_range){ .start = start, .len = len };
+	return 0;
+}
+
+static int collect_range(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct collect *c = arg;
+
+	(void)member;
+	return add_range(c->t, c->start + start, len, e);
+}
+
+static int look_at_volume(struct blk_source *src, uint64_t start, uint64_t len, struct target_layout *t, struct err *e)
+{
+	struct collect c = { .t = t, .start = start };
+	AUTO(blk_source) struct blk_source *window = blk_window(src, start, len, blk_name(src), e);
+	struct blk_set set = { .members = &window, .nr = 1 };
+	AUTO(fsd_volume) struct fsd_volume *v = NULL;
+
+	if (!window || fsd_open(&set, false, &v, e) < 0)
+		return -1;
+	if (fsd_arm_ranges(v, collect_range, &c, e) < 0)
+		return -1;
+	/* What the driver of a damaged or unusual file system does not list, libblkid's view may. */
+	if (v->driver == &fsd_raw)
+		return 0;
+	fsd_close(take(&v));
+	if (fsd_open(&set, true, &v, e) < 0)
+		return -1;
+	return fsd_arm_ranges(v, collect_range, &c, e);
+}
+
+int target_look(struct blk_sink *sink, struct target_layout *ret, struct err *e)
+{
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(sink, e);
+	struct pt_region *regions = NULL;
+	size_t nr = 0;
+
+	*ret = (struct target_layout){ 0 };
+	if (!src)
+		return -1;
+	struct err table_error = ERR_INIT;
+	if (pt_read(src, 0, &ret->table, &table_error) < 0) {
+		if (table_error.code != ERR_CORRUPT && table_error.code != ERR_UNSUPPORTED) {
+			*e = table_error;
+			return -1;
+		}
+		ret->table = NULL; /* a table nobody can read boots nothing; the whole disk is looked at instead */
+		return look_at_volume(src, 0, src->size, ret, e);
+	}
+	int r = pt_regions(ret->table, src->size, false, &regions, &nr, e);
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		if (regions[i].kind != PT_REGION_GAP)
+			r = look_at_volume(src, regions[i].start, regions[i].len, ret, e);
+	pt_regions_free(regions, nr);
+	return r;
+}
+
+void target_layout_release(struct target_layout *t)
+{
+	pt_free(t->table);
+	free(t->arm);
+	*t = (struct target_layout){ 0 };
+}
+
+/* Is this sector part of the target's own partition table? */
+static bool is_table(const struct target_layout *t, uint64_t start, uint64_t len)
+{
+	for (size_t i = 0; t->table && t->table->kind != PT_NONE && i < t->table->nr_structures; i++) {
+		const struct range *s = &t->table->structures[i];
+		if (s->start < start + len && start < s->start + s->len)
+			return true;
+	}
+	return false;
+}
+
+struct disarm {
+	const struct target_layout *t;
+	struct blk_sink *sink;
+	struct state *state;
+	uint64_t from, to; /* only within this part of the target */
+	bool clear;        /* second pass: clear; first pass: save */
+};
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
+}
+
+/* One sector: saved in the first pass, cleared in the second, if it is neither zero nor part of the table. */
+static int disarm_sector(struct disarm *d, uint64_t at, uint32_t len, struct err *e)
+{
+	uint8_t buf[4096], zeros[4096] = { 0 };
+
+	if (is_table(d->t, at, len))
+		return 0;
+	if (d->clear)
+		return blk_write(d->sink, at, zeros, len, e);
+	if (blk_read_back(d->sink, at, buf, len, e) < 0)
+		return -1;
+	return is_zero(buf, len) ? 0 : state_save(d->state, at, buf, len, e);
+}
+
+static int disarm_range(struct disarm *d, uint64_t start, uint64_t len, struct err *e)
+{
+	uint32_t sector = d->sink->sector_size <= 4096 ? d->sink->sector_size : 4096;
+	uint64_t end = min_u64(round_up_u64(start + len, sector), d->to);
+
+	for (uint64_t at = max_u64(round_down_u64(start, sector), d->from); at < end; at += sector)
+		if (disarm_sector(d, at, (uint32_t)min_u64(sector, end - at), e) < 0)
+			return -1;
+	return 0;
+}
+
+/* The boot code of the target's own MBR. */
+static int disarm_boot_code(struct disarm *d, struct err *e)
+{
+	uint8_t sector[4096];
+	uint32_t len = d->sink->sector_size <= 4096 ? d->sink->sector_size : 4096;
+
+	if (!d->t->table || d->t->table->kind == PT_NONE || d->from > 0 || d->sink->size < len)
+		return 0;
+	if (blk_read_back(d->sink, 0, sector, len, e) < 0)
+		return -1;
+	if (!d->clear)
+		return state_save(d->state, 0, sector, len, e);
+	holds_stub(sector);
+	return blk_write(d->sink, 0, sector, len, e);
+}
+
+static int disarm_pass(const struct expected *x, uint32_t disk, struct disarm *d, struct err *e)
+{
+	const struct img_manifest *m = x->m;
+
+	for (uint32_t i = 0; i < d->t->nr_arm; i++)
+		if (disarm_range(d, d->t->arm[i].start, d->t->arm[i].len, e) < 0)
+			return -1;
+	for (size_t i = 0; i < m->nr_volumes; i++) {
+		const struct img_volume *v = &m->volumes[i];
+		for (uint32_t k = 0; k < v->nr_arm; k++) {
+			bool wanted = v->arm[k].disk == disk && (x->only_region == SIZE_MAX || v->region == x->only_region);
+			if (wanted && disarm_range(d, v->arm[k].start - x->disks[disk].shift, v->arm[k].len, e) < 0)
+				return -1;
+		}
+	}
+	return disarm_boot_code(d, e);
+}
+
+int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
+{
+	struct disarm d = { .t = t, .sink = sink, .state = state, .to = sink->size };
+
+	if (x->only_region != SIZE_MAX) {
+		const struct img_region *r = &x->m->regions[x->only_region];
+		d.from = r->start - x->disks[disk].shift;
+		d.to = min_u64(d.from + r->len, sink->size);
+	}
+	if (disarm_pass(x, disk, &d, e) < 0 || state_sync(state, e) < 0)
+		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
+	d.clear = true;
+	if (disarm_pass(x, disk, &d, e) < 0 || blk_flush(sink, e) < 0)
+		return err_wrap(e, "disarming '%s'", sink->name);
+	return 0;
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Disarming a target: before the first byte of data is written, nothing on it may be recognised by firmware or a mounter any
+ * more, in its own layout as well as in the image's. Partition tables stay until they are replaced. Private to imager/job.
+ */
+#ifndef CALCO_IMAGER_JOB_DISARM_H
+#define CALCO_IMAGER_JOB_DISARM_H
+
+#include "base/blk.h"
+#include "base/err.h"
+#include "imager/disk/table.h"
+#include "imager/job/expected.h"
+#include "imager/job/state.h"
+
+/* What stands on a target now, as far as it matters. */
+struct target_layout {
+	struct pt_table *table;   /* owned; NULL when it could not be read as one */
+	struct img_range *arm;    /* superblocks and boot sectors of its volumes, target offsets; owned */
+	uint32_t nr_arm;
+};
+
+/* target_look - find out; what cannot be parsed is simply not listed. Fails only when the target cannot be read. */
+int target_look(struct blk_sink *sink, struct target_layout *ret, struct err *e);
+void target_layout_release(struct target_layout *t);
+
+/*
+ * target_disarm - save and clear the arm ranges of the old and the new layout, and put the stub in place of the boot code
+ * @disk: of the image; with x->only_region only what lies in that region is touched
+ *
+ * What is saved is synced before anything is cleared, and the target is flushed before it returns.
+ */
+int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
+
+#endif

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Restore: check everything, disarm, write, scrub, flush, read back, arm. restore_run() reads like that sentence; the
+ * stages live in restore_write.c, restore_scrub.c, restore_check.c, disarm.c and holds.c.
+ */
+#include "imager/job/restore.h"
+
+#include "base/arith.h"
+#include "imager/job/cores.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+static int open_image(struct restore *rs, struct err *e)
+{
+	bool from_pipe = !strcmp(rs->o->image, "-");
+
+	progress_update(rs->p, "plan", 0, 0);
+	rs->reader = img_reader_open(from_pipe ? "standard input" : rs->o->image, from_pipe ? rs->o->in_fd : -1, e);
+	if (!rs->reader)
+		return -1;
+	rs->m = (struct img_manifest *)img_reader_manifest(rs->reader);
+	rs->only_region = SIZE_MAX;
+	return rs->o->only ? img_find_region(rs->m, rs->o->only, &rs->only_region, e) : 0;
+}
+
+/* The disk of the image that target number i is for. */
+static uint32_t disk_of_target(const struct restore *rs, size_t i)
+{
+	return rs->only_region == SIZE_MAX ? (uint32_t)i : rs->m->regions[rs->only_region].disk;
+}
+
+static int open_targets(struct restore *rs, struct err *e)
+{
+	size_t wanted = rs->only_region == SIZE_MAX ? rs->m->nr_disks : 1;
+
+	if (rs->o->nr_disks != wanted)
+		return err_set(e, ERR_USAGE, 0, "the image needs %zu target%s, %zu given", wanted, wanted == 1 ? "" : "s", rs->o->nr_disks);
+	for (size_t i = 0; i < wanted; i++) {
+		uint32_t d = disk_of_target(rs, i);
+		rs->sinks[d] = rs->o->sinks ? rs->o->sinks[i] : blk_sink_open(rs->o->disks[i], e);
+		if (!rs->sinks[d])
+			return -1;
+		const struct img_disk *disk = &rs->m->disks[d];
+		if (!rs->sinks[d]->is_file && rs->sinks[d]->sector_size != disk->sector_size) {
+			err_set(e, ERR_REFUSED, 0, "'%s' has sectors of %u bytes, the image's disk of %u: its partition table and file systems would not work there",
+				rs->sinks[d]->name, rs->sinks[d]->sector_size, disk->sector_size);
+			err_hint(e, "use a target with sectors of %u bytes", disk->sector_size);
+			return err_reason(e, "sector-size");
+		}
+	}
+	return 0;
+}
+
+/* Where a single volume goes: to its own place on a disk with a fitting partition, or to the start of a target without a table. */
+static int place_volume(struct restore *rs, uint32_t disk, struct err *e)
+{
+	const struct img_region *r = &rs->m->regions[rs->only_region];
+	const struct pt_table *t = rs->layouts[disk].table;
+
+	if (!t || t->kind == PT_NONE) {
+		rs->x->disks[disk].shift = r->start;
+		return 0;
+	}
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->entries[i].start == r->start && t->entries[i].len == r->len)
+			return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' has no partition at %llu with a length of %llu bytes for this volume", rs->sinks[disk]->name,
+		(unsigned long long)r->start, (unsigned long long)r->len);
+	err_hint(e, "name the partition's own device as target, or restore the whole disk");
+	return err_reason(e, "no-place");
+}
+
+/* The target's own GPT headers stay until the new table is written, even where the image uses those bytes for something else. */
+static int old_tables(const struct restore *rs, struct img_range *ret, size_t max, size_t *ret_nr)
+{
+	*ret_nr = 0;
+	for (uint32_t d = 0; rs->only_region == SIZE_MAX && d < rs->m->nr_disks; d++) {
+		const struct pt_table *t = rs->layouts[d].table;
+		if (!t || t->kind == PT_NONE || *ret_nr + 3 > max)
+			continue;
+		uint64_t sector = t->sector_size;
+		ret[(*ret_nr)++] = (struct img_range){ d, 0, sector };
+		if (t->gpt_header && range_inside(t->gpt_header, sector, rs->sinks[d]->size))
+			ret[(*ret_nr)++] = (struct img_range){ d, t->gpt_header, sector };
+		if (t->gpt_backup_header && range_inside(t->gpt_backup_header, sector, rs->sinks[d]->size))
+			ret[(*ret_nr)++] = (struct img_range){ d, t->gpt_backup_header, sector };
+	}
+	return 0;
+}
+
+static int plan(struct restore *rs, struct err *e)
+{
+	uint64_t sizes[IMG_MAX_DISKS] = { 0 };
+	const char *names[IMG_MAX_DISKS] = { NULL };
+	struct img_range old[3 * IMG_MAX_DISKS];
+	size_t nr_old;
+
+	for (size_t i = 0; i < rs->m->nr_disks; i++) {
+		sizes[i] = rs->sinks[i] ? rs->sinks[i]->size : 0;
+		names[i] = rs->sinks[i] ? rs->sinks[i]->name : "";
+	}
+	if (expected_new(rs->m, sizes, names, rs->only_region, &rs->x, e) < 0)
+		return -1;
+	for (size_t i = 0; i < rs->m->nr_disks; i++)
+		if (rs->sinks[i] && target_look(rs->sinks[i], &rs->layouts[i], e) < 0)
+			return -1;
+	if (rs->only_region != SIZE_MAX && place_volume(rs, rs->m->regions[rs->only_region].disk, e) < 0)
+		return -1;
+	old_tables(rs, old, 3 * IMG_MAX_DISKS, &nr_old);
+	for (size_t i = 0; i < rs->m->nr_regions; i++)
+		if (rs->only_region == SIZE_MAX || i == rs->only_region)
+			rs->total += cmap_bytes(rs->m->regions[i].map, EXT_USED) + cmap_bytes(rs->m->regions[i].map, EXT_ZERO);
+	return holds_new(rs->x, old, nr_old, &rs->holds, e);
+}
+
+static int open_states(struct restore *rs, struct err *e)
+{
+	for (size_t i = 0; i < rs->m->nr_disks; i++) {
+		char path[PATH_MAX];
+		if (!rs->sinks[i])
+			continue;
+		/* One record for each disk: a name that was given is numbered from the second on. */
+		if (rs->o->state_file && i == 0)
+			snprintf(path, sizeof(path), "%.4000s", rs->o->state_file);
+		else if (rs->o->state_file)
+			snprintf(path, sizeof(path), "%.4000s.%zu", rs->o->state_file, i + 1);
+		else if (state_default(rs->sinks[i]->name, path, sizeof(path), e) < 0)
+			return -1;
+		if (state_open(path, rs->sinks[i]->name, rs->sinks[i]->size, &rs->states[i], e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int disarm(struct restore *rs, struct err *e)
+{
+	progress_update(rs->p, "disarm", 0, 0);
+	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+			return -1;
+	return 0;
+}
+
+static int flush(struct restore *rs, struct err *e)
+{
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && blk_flush(rs->sinks[d], e) < 0)
+			return -1;
+	return 0;
+}
+
+/* Stage by stage over all disks, so that what firmware starts from comes last everywhere. */
+static int arm(struct restore *rs, struct err *e)
+{
+	progress_update(rs->p, "arm", 0, 0);
+	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++) {
+		for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+			if (rs->sinks[d] && holds_write(rs->holds, d, stage, rs->sinks[d], e) < 0)
+				return -1;
+		if (flush(rs, e) < 0)
+			return -1;
+	}
+	for (uint32_t d = 0; !rs->o->no_verify && d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && holds_verify(rs->holds, d, rs->sinks[d], e) < 0)
+			return -1;
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
+			return -1;
+	return 0;
+}
+
+static int run(struct restore *rs, struct err *e)
+{
+	if (open_image(rs, e) < 0 || open_targets(rs, e) < 0 || plan(rs, e) < 0)
+		return -1;
+	if (rs->o->dry_run)
+		return 0;
+	if (open_states(rs, e) < 0 || disarm(rs, e) < 0)
+		return -1;
+	if (restore_write(rs, e) < 0 || restore_scrub(rs, e) < 0)
+		return -1;
+	progress_update(rs->p, "flush", 0, 0);
+	if (flush(rs, e) < 0)
+		return -1;
+	if (!rs->o->no_verify && restore_read_back(rs, e) < 0)
+		return -1;
+	return arm(rs, e);
+}
+
+static void fill_result(struct restore *rs, struct restore_result *ret)
+{
+	ret->written_bytes = rs->written;
+	ret->verified_bytes = rs->verified;
+	ret->discarded_bytes = rs->discarded;
+	ret->nr_chunks = rs->m->nr_present;
+	for (size_t i = 0; i < rs->m->nr_disks; i++) {
+		ret->resized_table |= rs->x->disks[i].nr_patches > 0;
+		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
+			snprintf(ret->state_file, sizeof(ret->state_file), "%.500s", state_path(rs->states[i]));
+	}
+	ret->manifest = img_reader_take_manifest(rs->reader);
+}
+
+static void release(struct restore *rs)
+{
+	holds_free(rs->holds);
+	expected_free(rs->x);
+	for (size_t i = 0; i < IMG_MAX_DISKS; i++) {
+		target_layout_release(&rs->layouts[i]);
+		state_close(rs->states[i]);
+		if (!rs->o->sinks)
+			blk_sink_close(rs->sinks[i]);
+	}
+	img_reader_close(rs->reader);
+}
+
+int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e)
+{
+	AUTO_FREE struct restore *rs = alloc_array(1, sizeof(*rs));
+	double start = seconds_now();
+
+	memset(ret, 0, sizeof(*ret));
+	if (!rs)
+		return err_nomem(e, "the restore");
+	rs->o = o;
+	rs->p = p;
+	int r = run(rs, e);
+	if (r == 0)
+		fill_result(rs, ret);
+	release(rs);
+	ret->seconds = seconds_now() - start;
+	return r;
+}

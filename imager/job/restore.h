@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* What the stages of a restore share. Private to imager/job; job.h is the public face. */
+#ifndef CALCO_IMAGER_JOB_RESTORE_H
+#define CALCO_IMAGER_JOB_RESTORE_H
+
+#include "base/blk.h"
+#include "imager/image/reader.h"
+#include "imager/job/disarm.h"
+#include "imager/job/expected.h"
+#include "imager/job/holds.h"
+#include "imager/job/job.h"
+#include "imager/job/state.h"
+
+struct restore {
+	const struct restore_options *o;
+	const struct progress *p;
+	struct img_reader *reader;
+	struct img_manifest *m; /* borrowed from the reader, handed to the result at the end */
+	size_t only_region;
+	struct blk_sink *sinks[IMG_MAX_DISKS];
+	struct state *states[IMG_MAX_DISKS];
+	struct target_layout layouts[IMG_MAX_DISKS];
+	struct expected *x;
+	struct holds *holds;
+	uint64_t total, done;   /* bytes of the phase that runs, for progress */
+	uint64_t written, verified, discarded;
+};
+
+/* restore_write - decode and write every chunk but for what is held back (restore_write.c) */
+int restore_write(struct restore *rs, struct err *e);
+/* restore_scrub - discard or clear what the image does not use (restore_scrub.c) */
+int restore_scrub(struct restore *rs, struct err *e);
+/* restore_read_back - read every written chunk from the medium and compare (restore_check.c) */
+int restore_read_back(struct restore *rs, struct err *e);
+
+/* restore_wanted_run - for a chunk: the run of leaves from off on that are all to be written, or all not; returns its length */
+uint32_t restore_wanted_run(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted);
+
+#endif

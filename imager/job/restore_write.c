@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The writing stage of a restore. Records are read in order (producer), decoded, verified against their id, adapted and written by the
+ * workers. What is held back is copied aside and left out of the writes.
+ */
+#include "imager/job/restore.h"
+
+#include "base/arith.h"
+#include "base/pipeline.h"
+#include "imager/job/cores.h"
+
+#include <string.h>
+
+struct write_item {
+	struct img_record rec;
+	uint8_t *payload, *content; /* CHUNK_SIZE each */
+	uint64_t bytes;
+};
+
+static void item_free(void *item)
+{
+	struct write_item *it = item;
+
+	free(it->payload);
+	free(it->content);
+	free(it);
+}
+
+static void *item_new(void *arg, struct err *e)
+{
+	struct write_item *it = alloc_array(1, sizeof(*it));
+
+	(void)arg;
+	if (it) {
+		it->payload = malloc(CHUNK_SIZE);
+		it->content = malloc(CHUNK_SIZE);
+		if (it->payload && it->content)
+			return it;
+		item_free(it);
+	}
+	err_nomem(e, "a restore buffer");
+	return NULL;
+}
+
+static void *worker_new(void *arg, struct err *e)
+{
+	(void)arg;
+	return chunk_codec_new(0, e);
+}
+
+static void worker_free(void *worker)
+{
+	chunk_codec_free(worker);
+}
+
+static int read_record(void *arg, void *item, struct err *e)
+{
+	struct restore *rs = arg;
+	struct write_item *it = item;
+
+	for (;;) {
+		int r = img_reader_next(rs->reader, &it->rec, it->payload, e);
+		if (r <= 0)
+			return r;
+		if (rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region)
+			break;
+	}
+	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
+	uint64_t end = reg->start + (it->rec.at.i + 1) * CHUNK_SIZE - rs->x->disks[reg->disk].shift;
+	return state_mark(rs->states[reg->disk], end, e) < 0 ? -1 : 1;
+}
+
+static bool leaf_is_wanted(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t leaf)
+{
+	uint32_t off = leaf * LEAF_SIZE, end = min_u64(off + LEAF_SIZE, c->len);
+
+	while (off < end) {
+		enum ext_state state;
+		uint32_t n = cmap_state_run(map, c, off, &state);
+		if (state != EXT_UNUSED)
+			return true;
+		off += n;
+	}
+	return false;
+}
+
+uint32_t restore_wanted_run(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted)
+{
+	uint32_t leaf = off / LEAF_SIZE, end = leaf;
+
+	if (c->kind < CMAP_BITMAP) {
+		*ret_wanted = c->kind != CMAP_ABSENT;
+		return c->len - off;
+	}
+	*ret_wanted = leaf_is_wanted(map, c, leaf);
+	do
+		end++;
+	while (end * LEAF_SIZE < c->len && leaf_is_wanted(map, c, end) == *ret_wanted);
+	return (uint32_t)min_u64((uint64_t)end * LEAF_SIZE, c->len) - off;
+}
+
+/* Write bytes [start, start+len) of the image's disk but for what is held. buf NULL: zeros. */
+static int write_around_holds(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
+{
+	struct blk_sink *sink = rs->sinks[disk];
+	uint64_t shift = rs->x->disks[disk].shift, at = start, end = start + len;
+
+	while (at < end) {
+		const struct hold *h = holds_next(rs->holds, disk, at);
+		uint64_t stop = h ? min_u64(max_u64(h->start, at), end) : end;
+		if (stop > at) {
+			int r = buf ? blk_write(sink, at - shift, buf + (at - start), (size_t)(stop - at), e)
+				    : blk_zero(sink, at - shift, stop - at, e);
+			if (r < 0)
+				return -1;
+		}
+		at = stop < end && h ? h->start + h->len : stop;
+	}
+	return 0;
+}
+
+/* A chunk that is adapted or partly held: its id is computed anew, as read-back will see it. */
+static int prepare_special(const struct restore *rs, struct chunk_codec *codec, struct special_chunk *sp, uint32_t disk, uint64_t start,
+	uint8_t *content, uint32_t len, struct err *e)
+{
+	expected_adapt(rs->x, disk, start, content, len);
+	holds_take(rs->holds, disk, start, content, len);
+	holds_clear(rs->holds, disk, start, content, len);
+	return chunk_id(codec, content, sp->id, NULL, e);
+}
+
+static int write_chunk(void *arg, void *worker, void *item, struct err *e)
+{
+	const struct restore *rs = arg;
+	struct write_item *it = item;
+	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
+	uint64_t start = reg->start + it->rec.at.i * CHUNK_SIZE;
+	struct special_chunk *sp = holds_special(rs->holds, it->rec.at.present);
+	struct cmap_chunk c;
+
+	if (img_decode(worker, rs->m, &it->rec, it->payload, it->content, e) < 0)
+		return -1;
+	cmap_get(reg->map, it->rec.at.i, &c);
+	if (sp && prepare_special(rs, worker, sp, reg->disk, start, it->content, c.len, e) < 0)
+		return -1;
+	const uint8_t *content = it->rec.is_zero && !sp ? NULL : it->content;
+	it->bytes = 0;
+	for (uint32_t off = 0; off < c.len;) {
+		bool wanted;
+		uint32_t n = restore_wanted_run(reg->map, &c, off, &wanted);
+		if (wanted && write_around_holds(rs, reg->disk, start + off, content ? content + off : NULL, n, e) < 0)
+			return -1;
+		it->bytes += wanted ? n : 0;
+		off += n;
+	}
+	return 0;
+}
+
+static int count_chunk(void *arg, void *item, struct err *e)
+{
+	struct restore *rs = arg;
+
+	(void)e;
+	rs->done += ((struct write_item *)item)->bytes;
+	rs->written += ((struct write_item *)item)->bytes;
+	progress_update(rs->p, "write", rs->done, rs->total);
+	return 0;
+}
+
+/* Say where a damaged chunk belongs, so that the user knows what is lost. */
+static void locate(const struct restore *rs, struct err *e)
+{
+	if (e->code == ERR_CORRUPT && !e->hint[0]) {
+		err_hint(e, "nothing of a damaged chunk was written and the target does not boot; 'calco verify %.100s' lists all damage", rs->o->image);
+	}
+}
+
+int restore_write(struct restore *rs, struct err *e)
+{
+	static const struct pipe_ops ops = {
+		.item_new = item_new,
+		.item_free = item_free,
+		.worker_new = worker_new,
+		.worker_free = worker_free,
+		.produce = read_record,
+		.work = write_chunk,
+		.consume = count_chunk,
+	};
+	unsigned threads = cores_or(rs->o->threads);
+
+	rs->done = 0;
+	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || img_reader_finish(rs->reader, e) < 0) {
+		locate(rs, e);
+		return -1;
+	}
+	return 0;
+}

@@ -1,0 +1,326 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The state record; see state.h. A file:
+ *
+ *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, its name (512 bytes),
+ *         root of the image when finished (32), CRC-32 of all that at 1020
+ *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
+ *   2048  entries: "SAVE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes
+ *
+ * A torn entry at the end was never synced, so the target was not changed for it: it is written over.
+ */
+#include "imager/job/state.h"
+
+#include "base/arith.h"
+#include "base/hash.h"
+#include "base/span.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+#define HEADER_SIZE  1024U
+#define SLOT_SIZE    512U
+#define FIRST_ENTRY  2048U
+#define ENTRY_HEADER 24U
+#define MAX_ENTRY    (16U << 20)
+#define MARK_STEP    ((uint64_t)256 << 20)
+#define NAME_SIZE    512U
+
+struct saved_range {
+	uint64_t start, len;
+};
+
+struct state {
+	char path[PATH_MAX];
+	char target[NAME_SIZE];
+	uint64_t target_size;
+	int fd; /* -1 until something is saved */
+	uint64_t end; /* where the next entry goes */
+	uint64_t mark, mark_seq;
+	struct saved_range *saved;
+	size_t nr_saved;
+};
+
+static int make_folders(const char *path, struct err *e)
+{
+	char part[PATH_MAX];
+
+	for (const char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+		snprintf(part, sizeof(part), "%.*s", (int)(p - path), path);
+		if (mkdir(part, 0700) < 0 && errno != EEXIST)
+			return err_set(e, ERR_FAILED, errno, "making the folder '%s'", part);
+	}
+	return 0;
+}
+
+int state_default(const char *target, char *ret, size_t size, struct err *e)
+{
+	const char *home = getenv("HOME"), *base = strrchr(target, '/');
+	char real[PATH_MAX], folder[PATH_MAX];
+
+	if (geteuid() == 0)
+		snprintf(folder, sizeof(folder), "/var/lib/calco/state");
+	else if (home)
+		snprintf(folder, sizeof(folder), "%.3000s/.local/state/calco", home);
+	else
+		return err_set(e, ERR_FAILED, 0, "no place for the state record: HOME is not set");
+	uint32_t tag = crc32_of(target, strlen(target));
+	if (realpath(target, real))
+		tag = crc32_of(real, strlen(real));
+	int n = snprintf(ret, size, "%s/%.100s-%08x.state", folder, base ? base + 1 : target, tag);
+	if (n < 0 || (size_t)n >= size)
+		return err_set(e, ERR_FAILED, ENAMETOOLONG, "no place for the state record");
+	return 0;
+}
+
+static int write_at(const struct state *s, uint64_t off, const void *bytes, size_t len, struct err *e)
+{
+	const uint8_t *p = bytes;
+
+	while (len) {
+		ssize_t n = pwrite(s->fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(e, ERR_FAILED, n < 0 ? errno : ENOSPC, "writing the state record '%s'", s->path);
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+static bool read_at(const struct state *s, uint64_t off, void *bytes, size_t len)
+{
+	return pread(s->fd, bytes, len, (off_t)off) == (ssize_t)len;
+}
+
+static int write_header(const struct state *s, uint32_t status, const uint8_t *root, struct err *e)
+{
+	uint8_t b[HEADER_SIZE] = "CALCOSR1";
+
+	put_le32(b, 8, status);
+	put_le64(b, 16, s->target_size);
+	memcpy(b + 24, s->target, NAME_SIZE);
+	if (root)
+		memcpy(b + 24 + NAME_SIZE, root, 32);
+	put_le32(b, HEADER_SIZE - 4, crc32_of(b, HEADER_SIZE - 4));
+	return write_at(s, 0, b, sizeof(b), e);
+}
+
+static void read_marks(struct state *s)
+{
+	uint8_t b[20];
+
+	for (unsigned slot = 0; slot < 2; slot++) {
+		if (!read_at(s, HEADER_SIZE + slot * SLOT_SIZE, b, sizeof(b)) || get_le32(b + 16) != crc32_of(b, 16))
+			continue;
+		if (get_le64(b + 8) >= s->mark_seq) {
+			s->mark_seq = get_le64(b + 8);
+			s->mark = get_le64(b);
+		}
+	}
+}
+
+static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e)
+{
+	struct saved_range *grown = realloc(s->saved, (s->nr_saved + 1) * sizeof(*grown));
+
+	if (!grown)
+		return err_nomem(e, "the state record");
+	s->saved = grown;
+	s->saved[s->nr_saved++] = (struct saved_range){ start, len };
+	return 0;
+}
+
+/* Walk the entries of an earlier attempt; stop at the first that is torn. */
+static int read_entries(struct state *s, struct err *e)
+{
+	uint8_t h[ENTRY_HEADER];
+	AUTO_FREE uint8_t *bytes = malloc(MAX_ENTRY);
+
+	if (!bytes)
+		return err_nomem(e, "the state record");
+	while (read_at(s, s->end, h, sizeof(h))) {
+		uint32_t len = get_le32(h + 4);
+		if (memcmp(h, "SAVE", 4) || get_le32(h + 20) != crc32_of(h, 20) || len == 0 || len > MAX_ENTRY)
+			break;
+		if (!read_at(s, s->end + ENTRY_HEADER, bytes, len) || crc32_of(bytes, len) != get_le32(h + 16))
+			break;
+		if (remember(s, get_le64(h + 8), len, e) < 0)
+			return -1;
+		s->end += ENTRY_HEADER + len;
+	}
+	return 0;
+}
+
+/* 1: an unfinished record of this target, continued; 0: begin anew; -1. */
+static int continue_record(struct state *s, struct err *e)
+{
+	uint8_t b[HEADER_SIZE];
+
+	if (!read_at(s, 0, b, sizeof(b)) || memcmp(b, "CALCOSR1", 8) || get_le32(b + HEADER_SIZE - 4) != crc32_of(b, HEADER_SIZE - 4)) {
+		struct stat st;
+		if (fstat(s->fd, &st) == 0 && st.st_size > 0 && memcmp(b, "CALCOSR1", 8)) {
+			err_set(e, ERR_REFUSED, 0, "'%s' exists and is not a state record", s->path);
+			return err_reason(e, "state");
+		}
+		return 0;
+	}
+	if (get_le32(b + 8) == 1)
+		return 0;
+	if (get_le64(b + 16) != s->target_size || memcmp(b + 24, s->target, NAME_SIZE)) {
+		err_set(e, ERR_REFUSED, 0, "'%s' is the unfinished state record of another target ('%.200s')", s->path, (const char *)b + 24);
+		err_hint(e, "finish that restore first, or name another file with --state");
+		return err_reason(e, "state");
+	}
+	read_marks(s);
+	return read_entries(s, e) < 0 ? -1 : 1;
+}
+
+static int open_file(struct state *s, int flags, struct err *e)
+{
+	s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	if (s->fd < 0)
+		return flags || errno != ENOENT ? err_set(e, ERR_FAILED, errno, "opening the state record '%s'", s->path) : 0;
+	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0) {
+		err_set(e, ERR_REFUSED, 0, "the state record '%s' is in use: another restore of this target is running", s->path);
+		return err_reason(e, "in-use");
+	}
+	return 0;
+}
+
+int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
+{
+	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
+
+	if (!s)
+		return err_nomem(e, "the state record");
+	s->fd = -1;
+	s->end = FIRST_ENTRY;
+	s->target_size = target_size;
+	char real[PATH_MAX];
+	snprintf(s->target, sizeof(s->target), "%.511s", realpath(target, real) ? real : target);
+	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	if (open_file(s, 0, e) < 0)
+		return -1;
+	if (s->fd >= 0) {
+		int r = continue_record(s, e);
+		if (r < 0)
+			return -1;
+		if (r == 0) {
+			close(s->fd);
+			s->fd = -1;
+		}
+	}
+	*ret = take(&s);
+	return 0;
+}
+
+/* The first byte at or behind `at` that is saved already, and the end of that range; UINT64_MAX when there is none before `end`. */
+static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uint64_t *ret_end)
+{
+	uint64_t best = UINT64_MAX;
+
+	for (size_t i = 0; i < s->nr_saved; i++) {
+		uint64_t start = max_u64(s->saved[i].start, at), stop = s->saved[i].start + s->saved[i].len;
+		if (stop > at && start < end && start < best) {
+			best = start;
+			*ret_end = stop;
+		}
+	}
+	return best;
+}
+
+static int begin_file(struct state *s, struct err *e)
+{
+	if (make_folders(s->path, e) < 0 || open_file(s, O_CREAT, e) < 0)
+		return -1;
+	if (ftruncate(s->fd, 0) < 0)
+		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	return write_header(s, 0, NULL, e);
+}
+
+static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	uint8_t h[ENTRY_HEADER] = "SAVE";
+
+	put_le32(h, 4, (uint32_t)len);
+	put_le64(h, 8, start);
+	put_le32(h, 16, crc32_of(bytes, len));
+	put_le32(h, 20, crc32_of(h, 20));
+	if (write_at(s, s->end, h, sizeof(h), e) < 0 || write_at(s, s->end + sizeof(h), bytes, len, e) < 0)
+		return -1;
+	s->end += sizeof(h) + len;
+	return remember(s, start, len, e);
+}
+
+int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	uint64_t at = start, end = start + len;
+
+	if (s->fd < 0 && begin_file(s, e) < 0)
+		return -1;
+	while (at < end) {
+		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
+		uint64_t stop = min_u64(min_u64(saved, end), at + MAX_ENTRY);
+		if (stop > at && append(s, at, bytes + (at - start), (size_t)(stop - at), e) < 0)
+			return -1;
+		at = stop == saved ? saved_end : stop;
+	}
+	return 0;
+}
+
+int state_sync(struct state *s, struct err *e)
+{
+	if (s->fd >= 0 && fsync(s->fd) < 0)
+		return err_set(e, ERR_FAILED, errno, "flushing the state record '%s'", s->path);
+	return 0;
+}
+
+int state_mark(struct state *s, uint64_t upto, struct err *e)
+{
+	uint8_t b[20];
+
+	if (s->fd < 0 || upto <= s->mark)
+		return 0;
+	s->mark = upto + MARK_STEP;
+	s->mark_seq++;
+	put_le64(b, 0, s->mark);
+	put_le64(b, 8, s->mark_seq);
+	put_le32(b, 16, crc32_of(b, 16));
+	if (write_at(s, HEADER_SIZE + (s->mark_seq & 1) * SLOT_SIZE, b, sizeof(b), e) < 0)
+		return -1;
+	return state_sync(s, e);
+}
+
+int state_finish(struct state *s, const uint8_t root[32], struct err *e)
+{
+	if (s->fd < 0)
+		return 0;
+	if (write_header(s, 1, root, e) < 0)
+		return -1;
+	return state_sync(s, e);
+}
+
+const char *state_path(const struct state *s)
+{
+	return s->fd >= 0 ? s->path : "";
+}
+
+void state_close(struct state *s)
+{
+	if (!s)
+		return;
+	if (s->fd >= 0)
+		close(s->fd);
+	free(s->saved);
+	free(s);
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The state record of a target: the bytes a restore cleared before it wrote anything, and how far it may have written. It lies
+ * on another disk than the target, grows only, and is synced before the target changes.
+ */
+#ifndef CALCO_IMAGER_JOB_STATE_H
+#define CALCO_IMAGER_JOB_STATE_H
+
+#include "base/auto.h"
+#include "base/err.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct state;
+
+/* state_default - the usual place for the record of a target, in the local state directory. ERR_FAILED when there is none. */
+int state_default(const char *target, char *ret, size_t size, struct err *e);
+
+/*
+ * state_open - open or begin the record of a target
+ * @target, @target_size: what it is the record of; an unfinished record of another target is ERR_REFUSED ("state")
+ *
+ * An unfinished record is continued: what it saved stays. A finished one (state_finish) begins anew. The file is made by the first state_save().
+ */
+int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
+
+/* state_save - keep bytes of the target; ranges, or parts of them, that are saved already are left as they are. Not synced. */
+int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
+
+/* state_sync - everything saved is on disk when this returns 0 */
+int state_sync(struct state *s, struct err *e);
+
+/* state_mark - before writing below `upto`: make the high-water mark at least that, synced. Cheap when it is already. Without a file: nothing. */
+int state_mark(struct state *s, uint64_t upto, struct err *e);
+
+/* state_finish - the target is complete: the record is closed and will not be continued */
+int state_finish(struct state *s, const uint8_t root[32], struct err *e);
+
+/* state_path - where the record lies, "" when nothing had to be saved */
+const char *state_path(const struct state *s);
+
+void state_close(struct state *s);
+AUTO_DEFINE(state, state_close)
+
+#endif
