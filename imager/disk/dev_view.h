@@ -111,4 +111,8 @@ int dev_below_path(const struct dev_view *v, const char *path, struct dev_places
  */
 int dev_under_path(const struct dev_view *v, const char *path, struct dev_places *ret, struct err *e);
 
+/* dev_view_users - dev_users() on a view that is already there */
+int dev_view_users(const struct dev_view *view, const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr,
+	struct err *e);
+
 #endif

@@ -28,7 +28,7 @@ struct guard_verdict {
 	struct dev_info dev;         /* what the target is */
 	bool is_empty;               /* nothing recognisable on it: --yes suffices */
 	char holds[256];             /* what is on it, for the question: "gpt: 1 vfat 'EFI', 2 ext4 'root'" */
-	char confirm_text[64];       /* what must be typed: last 4 characters of the serial, else size in bytes, else a file's name */
+	char confirm_text[256];      /* what must be typed: last 4 characters of the serial, else size in bytes, else a file's name */
 	char confirm_what[64];       /* "the last 4 characters of its serial number" */
 };
 
