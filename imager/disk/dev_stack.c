@@ -171,58 +171,64 @@ static const struct dev_mount *mount_of(const struct dev_view *v, const char *pa
 	return NULL;
 }
 
-static int under(const struct dev_view *v, const char *path, int depth, struct dev_places *ret, struct err *e);
+static int under_loops(const struct dev_view *v, size_t from, int depth, struct dev_places *ret, struct err *e);
 
-/* Goes on below the loop devices among the places added since @from. */
+/* The file system that a file lies in; not the file itself, of which perhaps only a part matters (a partition in it). */
+static int under_file(const struct dev_view *v, const char *path, dev_t dev, int depth, struct dev_places *ret, struct err *e)
+{
+	const struct dev_mount *m = mount_of(v, path);
+	size_t node = dev_view_find(v, major(dev), minor(dev));
+	size_t from = ret->nr;
+
+	if (depth > MAX_DEPTH)
+		return err_set(e, ERR_FAILED, 0, "'%s' lies under more than %d loop devices", path, MAX_DEPTH);
+	if (m && dev_below_mount(v, m, ret, e) < 0)
+		return -1;
+	if (node != DEV_NO_NODE && dev_below_node(v, node, ret, e) < 0)
+		return -1;
+	return under_loops(v, from, depth, ret, e);
+}
+
+/* The loop device that is attached to this file, NULL when there is none. */
+static const struct dev_node *loop_over(const struct dev_view *v, const struct dev_place *file)
+{
+	for (size_t i = 0; i < v->nr_nodes; i++) {
+		const struct dev_node *n = &v->nodes[i];
+		if (n->has_backing && n->backing_known && !n->backing_is_block && n->backing_dev == file->dev && n->backing_ino == file->ino)
+			return n;
+	}
+	return NULL;
+}
+
+/* Goes on below the loop devices among the places added since @from: where do their files lie? */
 static int under_loops(const struct dev_view *v, size_t from, int depth, struct dev_places *ret, struct err *e)
 {
-	for (size_t i = from; i < ret->nr; i++) {
-		if (!ret->v[i].is_file || ret->v[i].node == DEV_NO_NODE)
+	for (size_t i = from, nr = ret->nr; i < nr; i++) {
+		struct dev_place p = ret->v[i];
+		struct stat st;
+		if (!p.is_file || p.node == DEV_NO_NODE)
 			continue;
-		/* The file is at the end of a chain of loop devices; the chain's last link knows its path. */
-		for (size_t n = 0; n < v->nr_nodes; n++) {
-			const struct dev_node *node = &v->nodes[n];
-			struct stat st;
-			if (!node->has_backing || !node->backing_known || node->backing_is_block)
-				continue;
-			if (node->backing_dev != ret->v[i].dev || node->backing_ino != ret->v[i].ino)
-				continue;
-			size_t fs = dev_view_find(v, major(node->backing_dev), minor(node->backing_dev));
-			if (stat(node->backing_path, &st) == 0 && st.st_dev == node->backing_dev && st.st_ino == node->backing_ino) {
-				if (under(v, node->backing_path, depth + 1, ret, e) < 0)
-					return -1;
-			} else if (fs != DEV_NO_NODE && dev_below_node(v, fs, ret, e) < 0) {
-				return -1;
-			}
-			break;
-		}
+		const struct dev_node *loop = loop_over(v, &p);
+		size_t node = dev_view_find(v, major(p.dev), minor(p.dev));
+		bool path_fits = loop && stat(loop->backing_path, &st) == 0 && st.st_dev == p.dev && st.st_ino == p.ino;
+		if (path_fits && under_file(v, loop->backing_path, p.dev, depth + 1, ret, e) < 0)
+			return -1;
+		if (!path_fits && node != DEV_NO_NODE && dev_below_node(v, node, ret, e) < 0)
+			return -1;
 	}
 	return 0;
 }
 
-static int under(const struct dev_view *v, const char *path, int depth, struct dev_places *ret, struct err *e)
+int dev_under_path(const struct dev_view *v, const char *path, struct dev_places *ret, struct err *e)
 {
-	size_t from = ret->nr;
 	struct stat st;
+	size_t from = ret->nr;
 
-	if (depth > MAX_DEPTH)
-		return err_set(e, ERR_FAILED, 0, "'%s' lies under more than %d loop devices", path, MAX_DEPTH);
 	if (stat(path, &st) < 0)
 		return err_set(e, ERR_FAILED, errno, "looking at '%s'", path);
 	if (dev_below_path(v, path, ret, e) < 0)
 		return -1;
-	if (!S_ISBLK(st.st_mode)) {
-		const struct dev_mount *m = mount_of(v, path);
-		size_t node = dev_view_find(v, major(st.st_dev), minor(st.st_dev));
-		if (m && dev_below_mount(v, m, ret, e) < 0)
-			return -1;
-		if (node != DEV_NO_NODE && dev_below_node(v, node, ret, e) < 0)
-			return -1;
-	}
-	return under_loops(v, from, depth, ret, e);
-}
-
-int dev_under_path(const struct dev_view *v, const char *path, struct dev_places *ret, struct err *e)
-{
-	return under(v, path, 0, ret, e);
+	if (S_ISBLK(st.st_mode))
+		return under_loops(v, from, 0, ret, e);
+	return under_file(v, path, st.st_dev, 0, ret, e);
 }
