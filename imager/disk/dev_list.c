@@ -47,7 +47,8 @@ int dev_name_order(const char *a, const char *b)
 
 static int compare(const void *a, const void *b)
 {
-	return dev_name_order(((const struct dev_info *)a)->path, ((const struct dev_info *)b)->path);
+	/* Every path is of the same folder, and has a slash. */
+	return dev_name_order(strrchr(((const struct dev_info *)a)->path, '/') + 1, strrchr(((const struct dev_info *)b)->path, '/') + 1);
 }
 
 /*

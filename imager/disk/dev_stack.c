@@ -92,7 +92,7 @@ struct dev_place dev_place_of_node(const struct dev_view *v, size_t node)
 	return p;
 }
 
-static int below(const struct dev_view *v, size_t node, int depth, struct dev_places *ret, struct err *e)
+static int below(const struct dev_view *v, size_t node, unsigned depth, struct dev_places *ret, struct err *e)
 {
 	struct dev_place p = dev_place_of_node(v, node);
 
@@ -100,10 +100,11 @@ static int below(const struct dev_view *v, size_t node, int depth, struct dev_pl
 	for (size_t i = 0; i < ret->nr; i++)
 		if (ret->v[i].node == node)
 			return 0;
+	p.depth = depth;
 	if (add_place(ret, &p, e) < 0)
 		return -1;
 	if (depth >= 4 * MAX_DEPTH)
-		return err_set(e, ERR_FAILED, 0, "'%s' stands on more than %d layers", v->nodes[node].name, depth);
+		return err_set(e, ERR_FAILED, 0, "'%s' stands on more than %u layers", v->nodes[node].name, depth);
 	for (size_t i = 0; i < v->nr_edges; i++) {
 		size_t upper = v->edges[i].upper;
 		/* A partition of md0, or a loop over it, stands on what md0 stands on. */

@@ -74,13 +74,12 @@ static void describe_mount(const struct users *u, const struct dev_mount *m, siz
 		snprintf(out, size, "mounted %sthrough /dev/%s on %.300s%s", m->is_rw ? "" : "read-only ", name, m->point, who);
 }
 
-/* The device by which a mount reaches the disk: its own (or another member of its btrfs), seen from above. */
-static size_t entrance(const struct users *u, const struct dev_places *places, size_t hit)
+/* The device by which a mount reaches the place that was hit: the top of the layers, which is what the user unmounts. */
+static size_t entrance(const struct dev_places *places, size_t hit)
 {
-	size_t node = places->v[hit].node;
-
-	/* Through layers the top one is named: that is what the user unmounts. */
-	return is_part_of(u, node) ? node : places->v[0].node;
+	while (hit && places->v[hit].depth)
+		hit--;
+	return places->v[hit].node;
 }
 
 /* One file system mounted in many places (bind mounts, containers) is one user. */
@@ -109,7 +108,7 @@ static int find_mounts(struct users *u, bool want_swap, bool want_rw_only, struc
 		for (size_t j = 0; j < places.nr; j++) {
 			if (!dev_place_overlaps(&u->place, &places.v[j]))
 				continue;
-			describe_mount(u, &mounts[i], entrance(u, &places, j), text, sizeof(text));
+			describe_mount(u, &mounts[i], entrance(&places, j), text, sizeof(text));
 			if (add_user(u, want_swap ? "swap" : "mounted", text, e) < 0)
 				return -1;
 			break;

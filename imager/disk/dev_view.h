@@ -82,6 +82,7 @@ struct dev_place {
 	ino_t ino;
 	uint64_t start, end; /* bytes */
 	size_t node;         /* what it was derived from; DEV_NO_NODE for a file named directly */
+	unsigned depth;      /* layers below what was asked for; 0: that itself */
 };
 
 struct dev_places {

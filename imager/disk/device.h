@@ -38,6 +38,7 @@ int dev_resolve(const char *selector, char *ret_path, size_t size, struct err *e
  *
  * Fills ret with one phrase per user ("/dev/sda1 is mounted on /", "/dev/sda2 is in use as swap", "/dev/sda3 is held by
  * dm-0", "mounted through /dev/loop3 on /mnt"). @want_rw_only: read-only mounts are left out. A disk nobody uses gives nr 0.
+ * Free *ret with free(). Mounts of all mount namespaces count; a loop device that is merely attached is "in-use".
  */
 struct dev_user {
 	char reason[16]; /* "mounted", "swap", "held", "in-use" */

@@ -101,8 +101,10 @@ static int look_at_content(struct guard_verdict *v, struct err *e)
 
 	if (fd < 0 && errno == ENOMEDIUM)
 		return err_set(e, ERR_USAGE, 0, "there is no medium in '%s'", v->dev.path);
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "looking at what is on '%s'", v->dev.path);
+	if (fd < 0) { /* there may be a better reason to refuse it; if not, opening it for writing will say why */
+		snprintf(v->holds, sizeof(v->holds), "data that cannot be read: %s", strerrordesc_np(errno));
+		return 0;
+	}
 	v->is_empty = guard_content(fd, v->dev.size, v->dev.is_file, v->holds, sizeof(v->holds));
 	return 0;
 }

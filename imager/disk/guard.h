@@ -49,7 +49,8 @@ int guard_confirm(const struct guard_request *rq, const struct guard_verdict *v,
 
 /*
  * guard_source - may this disk be captured? ERR_REFUSED "mounted" or "swap" when it, or one of its partitions, is mounted
- * read-write or used as swap, or for a plain file, when a loop device over it is. A read-only mount is fine.
+ * read-write or used as swap, or for a plain file, when a loop device over it is. A read-only mount is fine. Also
+ * "in-use" when a device is claimed by a program that the system does not name (a restore that runs, ZFS).
  */
 int guard_source(const char *path, struct err *e);
 
