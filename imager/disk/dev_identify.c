@@ -13,7 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* SPC-4 7.8.18, unit serial number page: page code in byte 1, length in bytes 2..3 (big endian), text from byte 4 */
+/* SPC-4, Unit Serial Number VPD page: page code in byte 1, length in bytes 2..3 (big endian), text from byte 4 */
 static bool serial_from_vpd(const char *device, char *out, size_t size)
 {
 	uint8_t page[512];
@@ -29,9 +29,9 @@ static bool serial_from_vpd(const char *device, char *out, size_t size)
 }
 
 /*
- * The INQUIRY data of an ATA disk cuts its model to 16 characters. The whole of it is in the ATA information page
- * (SAT-4 12.4.2): IDENTIFY DEVICE data from byte 60, in it the model as words 27..46, first character in the high byte
- * (ACS-4 7.13.7).
+ * The INQUIRY data of an ATA disk cuts its model to 16 characters. The whole of it is in page 89h
+ * (SAT, ATA Information VPD page): IDENTIFY DEVICE data from byte 60, in it the model as words 27..46, the first
+ * character of each word in its high byte (ATA/ACS, IDENTIFY DEVICE).
  */
 static bool model_from_ata(const char *device, char *out, size_t size)
 {
@@ -54,7 +54,8 @@ static void model_from_inquiry(const char *device, char *out, size_t size)
 	dev_attr(device, "vendor", vendor, sizeof(vendor));
 	if (!dev_attr(device, "model", model, sizeof(model))) /* virtio has a "vendor" number and no model */
 		dev_attr(device, "name", out, size);          /* MMC and SD cards */
-	else if (!vendor[0] || !strcmp(vendor, "ATA") || !strncmp(vendor, "0x", 2) || !strncmp(model, vendor, strlen(vendor)))
+	else if (!vendor[0] || !strcmp(vendor, "ATA") || !strncmp(vendor, "0x", 2) ||
+		 !strncmp(model, vendor, strlen(vendor)))
 		snprintf(out, size, "%s", model);
 	else
 		snprintf(out, size, "%s %.*s", vendor, (int)(size - strlen(vendor) - 2), model);
@@ -89,8 +90,18 @@ static const struct {
 	const char *start;
 	const char *bus;
 } bus_by_name[] = {
-	{ "nvme", "nvme" }, { "vd", "virtio" }, { "loop", "loop" }, { "mmcblk", "mmc" }, { "md", "md" }, { "dm-", "dm" },
-	{ "nbd", "nbd" }, { "xvd", "xen" }, { "zram", "ram" }, { "ram", "ram" }, { "pmem", "pmem" }, { "rbd", "rbd" },
+	{"nvme", "nvme"},
+	{"vd", "virtio"},
+	{"loop", "loop"},
+	{"mmcblk", "mmc"},
+	{"md", "md"},
+	{"dm-", "dm"},
+	{"nbd", "nbd"},
+	{"xvd", "xen"},
+	{"zram", "ram"},
+	{"ram", "ram"},
+	{"pmem", "pmem"},
+	{"rbd", "rbd"},
 };
 
 /* A piece of the device's place in /sys/devices; tried in this order because a USB or SAS disk may speak ATA as well. */

@@ -40,7 +40,8 @@ int dev_name_order(const char *a, const char *b)
 {
 	size_t na, nb;
 
-	if (has_letter_suffix(a, &na) && has_letter_suffix(b, &nb) && na == nb && !strncmp(a, b, na) && strlen(a) != strlen(b))
+	if (has_letter_suffix(a, &na) && has_letter_suffix(b, &nb) && na == nb && !strncmp(a, b, na) &&
+		strlen(a) != strlen(b))
 		return strlen(a) < strlen(b) ? -1 : 1;
 	return strverscmp(a, b);
 }
@@ -48,7 +49,8 @@ int dev_name_order(const char *a, const char *b)
 static int compare(const void *a, const void *b)
 {
 	/* Every path is of the same folder, and has a slash. */
-	return dev_name_order(strrchr(((const struct dev_info *)a)->path, '/') + 1, strrchr(((const struct dev_info *)b)->path, '/') + 1);
+	return dev_name_order(strrchr(((const struct dev_info *)a)->path, '/') + 1,
+		strrchr(((const struct dev_info *)b)->path, '/') + 1);
 }
 
 /*
@@ -72,7 +74,8 @@ static bool is_listed(const char *name, const char *dir)
 	return strncmp(name, "loop", 4) || dev_attr(dir, "loop/backing_file", backing, sizeof(backing));
 }
 
-static int add_disk(const struct dev_env *env, const char *block, const char *name, struct dev_info **v, size_t *nr, struct err *e)
+static int add_disk(const struct dev_env *env, const char *block, const char *name, struct dev_info **v,
+	size_t *nr, struct err *e)
 {
 	char path[PATH_MAX], dir[PATH_MAX];
 

@@ -28,7 +28,8 @@ static bool udev_says(const struct dev_env *env, const struct dev_info *dev, con
 		found = !strncmp(line, prefix, strlen(prefix)) && !strcmp(line + strlen(prefix), name);
 	}
 	fclose(f);
-	return found || (dev_udev(env, dev->dev_major, dev->dev_minor, "ID_PATH", path, sizeof(path)) && !strcmp(path, name));
+	return found || (dev_udev(env, dev->dev_major, dev->dev_minor, "ID_PATH", path, sizeof(path)) &&
+				!strcmp(path, name));
 }
 
 /* "0000:00:17.0" */
@@ -75,7 +76,8 @@ static bool is_scsi_address(const char *s, size_t len)
 /* A USB interface, "1-2.1:1.0": bus 1, ports 2 and 1, configuration 1, interface 0. */
 static bool is_usb_interface(const char *s, size_t len)
 {
-	return isdigit((unsigned char)*s) && strspn(s, "0123456789-.:") == len && memchr(s, '-', len) && memchr(s, ':', len);
+	return isdigit((unsigned char)*s) && strspn(s, "0123456789-.:") == len && memchr(s, '-', len) &&
+	       memchr(s, ':', len);
 }
 
 /* Compares with both spellings of an ATA name: old versions of udev write "ata-1", newer ones "ata-1.0" too. */
@@ -106,7 +108,8 @@ static bool is_usb_name(const char *dir, const char *usb, size_t usb_len, const 
 	if (!scsi || sscanf(scsi, "%*u:%u:%u:%u", &channel, &target, &lun) != 3)
 		return false;
 	/* The host number is counted from the first host of the same adapter; a USB disk has one of its own: 0. */
-	snprintf(want, sizeof(want), "-usb-0:%.*s-scsi-0:%u:%u:%u", (int)(usb + usb_len - ports), ports, channel, target, lun);
+	snprintf(want, sizeof(want), "-usb-0:%.*s-scsi-0:%u:%u:%u", (int)(usb + usb_len - ports), ports, channel,
+		target, lun);
 	return !strcmp(rest, want);
 }
 

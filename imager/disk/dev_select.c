@@ -71,11 +71,13 @@ static void add_candidate(char *list, size_t size, const struct dev_info *d)
 	size_t used = strlen(list);
 
 	size_format(d->size, bytes);
-	snprintf(list + used, size - used, "%s%s (%s%s%s%s%s%s)", used ? ", " : "", d->path, d->model, d->model[0] ? ", " : "",
-		d->serial[0] ? "serial " : "", d->serial, d->serial[0] ? ", " : "", bytes);
+	snprintf(list + used, size - used, "%s%s (%s%s%s%s%s%s)", used ? ", " : "", d->path, d->model,
+		d->model[0] ? ", " : "", d->serial[0] ? "serial " : "", d->serial, d->serial[0] ? ", " : "",
+		bytes);
 }
 
-static int complain(const char *text, const struct dev_info *disks, size_t nr, const bool *hit, size_t nr_hits, struct err *e)
+static int complain(const char *text, const struct dev_info *disks, size_t nr, const bool *hit, size_t nr_hits,
+	struct err *e)
 {
 	char list[400] = "";
 
@@ -86,12 +88,13 @@ static int complain(const char *text, const struct dev_info *disks, size_t nr, c
 		err_set(e, ERR_USAGE, 0, "'%s' matches %zu disks: %s", text, nr_hits, list);
 		return err_hint(e, "use a selector that only one disk matches, serial= or by-path=");
 	}
-	err_set(e, ERR_USAGE, 0, "no disk matches '%s'; there %s %s", text, nr == 1 ? "is" : "are", nr ? list : "no disks at all");
+	err_set(e, ERR_USAGE, 0, "no disk matches '%s'; there %s %s", text, nr == 1 ? "is" : "are",
+		nr ? list : "no disks at all");
 	return err_hint(e, "\"calco disks\" shows what is attached");
 }
 
-static int select_disk(const struct dev_env *env, const struct selector *s, const char *text, char *ret_path, size_t size,
-	struct err *e)
+static int select_disk(const struct dev_env *env, const struct selector *s, const char *text, char *ret_path,
+	size_t size, struct err *e)
 {
 	AUTO_FREE struct dev_info *disks = NULL;
 	AUTO_FREE bool *hit = NULL;
@@ -136,7 +139,9 @@ int dev_resolve_env(const struct dev_env *env, const char *text, char *ret_path,
 		return err_set(e, ERR_USAGE, 0, "the name of a disk is empty");
 	if (looks_like_selector(text)) {
 		err_set(e, ERR_USAGE, 0, "'%s' is neither a path nor a selector", text);
-		return err_hint(e, "selectors are serial=TEXT, wwn=TEXT, model~TEXT and by-path=TEXT; a file of this name is ./%s", text);
+		return err_hint(e,
+			"selectors are serial=TEXT, wwn=TEXT, model~TEXT and by-path=TEXT; a file of this name is ./%s",
+			text);
 	}
 	if (strlen(text) >= size)
 		return err_set(e, ERR_USAGE, 0, "the path '%s' is longer than %zu characters", text, size - 1);

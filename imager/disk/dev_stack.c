@@ -175,7 +175,8 @@ static const struct dev_mount *mount_of(const struct dev_view *v, const char *pa
 static int under_loops(const struct dev_view *v, size_t from, int depth, struct dev_places *ret, struct err *e);
 
 /* The file system that a file lies in; not the file itself, of which perhaps only a part matters (a partition in it). */
-static int under_file(const struct dev_view *v, const char *path, dev_t dev, int depth, struct dev_places *ret, struct err *e)
+static int under_file(
+	const struct dev_view *v, const char *path, dev_t dev, int depth, struct dev_places *ret, struct err *e)
 {
 	const struct dev_mount *m = mount_of(v, path);
 	size_t node = dev_view_find(v, major(dev), minor(dev));
@@ -195,7 +196,8 @@ static const struct dev_node *loop_over(const struct dev_view *v, const struct d
 {
 	for (size_t i = 0; i < v->nr_nodes; i++) {
 		const struct dev_node *n = &v->nodes[i];
-		if (n->has_backing && n->backing_known && !n->backing_is_block && n->backing_dev == file->dev && n->backing_ino == file->ino)
+		if (n->has_backing && n->backing_known && !n->backing_is_block && n->backing_dev == file->dev &&
+			n->backing_ino == file->ino)
 			return n;
 	}
 	return NULL;

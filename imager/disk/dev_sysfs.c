@@ -102,7 +102,8 @@ static void decode_hex(char *s)
 	*out = '\0';
 }
 
-bool dev_udev(const struct dev_env *env, unsigned dev_major, unsigned dev_minor, const char *key, char *out, size_t size)
+bool dev_udev(const struct dev_env *env, unsigned dev_major, unsigned dev_minor, const char *key, char *out,
+	size_t size)
 {
 	char path[PATH_MAX], line[4096];
 	size_t key_len = strlen(key);

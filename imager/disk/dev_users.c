@@ -22,7 +22,8 @@ struct users {
 	size_t nr;
 };
 
-int dev_users(const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr, struct err *e)
+int dev_users(
+	const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr, struct err *e)
 {
 	return dev_users_env(&dev_env_system, dev, want_rw_only, ret, ret_nr, e);
 }
@@ -71,7 +72,8 @@ static void describe_mount(const struct users *u, const struct dev_mount *m, siz
 	else if (m->is_swap)
 		snprintf(out, size, "in use as swap through /dev/%s", name);
 	else
-		snprintf(out, size, "mounted %sthrough /dev/%s on %.300s%s", m->is_rw ? "" : "read-only ", name, m->point, who);
+		snprintf(out, size, "mounted %sthrough /dev/%s on %.300s%s", m->is_rw ? "" : "read-only ", name,
+			m->point, who);
 }
 
 /* The device by which a mount reaches the place that was hit: the top of the layers, which is what the user unmounts. */
@@ -86,8 +88,8 @@ static size_t entrance(const struct dev_places *places, size_t hit)
 static bool is_repeated(const struct dev_mount *mounts, size_t i)
 {
 	for (size_t j = 0; j < i; j++)
-		if (mounts[j].is_swap == mounts[i].is_swap && mounts[j].origin == mounts[i].origin && mounts[j].dev == mounts[i].dev
-			&& mounts[j].ino == mounts[i].ino)
+		if (mounts[j].is_swap == mounts[i].is_swap && mounts[j].origin == mounts[i].origin &&
+			mounts[j].dev == mounts[i].dev && mounts[j].ino == mounts[i].ino)
 			return true;
 	return false;
 }
@@ -99,7 +101,8 @@ static int find_mounts(struct users *u, bool want_swap, bool want_rw_only, struc
 
 	for (size_t i = 0; i < u->view->nr_mounts; i++) {
 		AUTO_PLACES struct dev_places places = { 0 };
-		if (mounts[i].is_swap != want_swap || (want_rw_only && !mounts[i].is_rw) || mounts[i].origin == DEV_ORIGIN_NONE)
+		if (mounts[i].is_swap != want_swap || (want_rw_only && !mounts[i].is_rw) ||
+			mounts[i].origin == DEV_ORIGIN_NONE)
 			continue;
 		if (is_repeated(mounts, i))
 			continue;
@@ -213,21 +216,21 @@ static int find_place(struct users *u, struct err *e)
 	}
 	u->node = dev_view_find(u->view, u->dev->dev_major, u->dev->dev_minor);
 	if (u->node == DEV_NO_NODE)
-		return err_set(e, ERR_FAILED, 0, "'%s' (device %u:%u) is not in sysfs any more", u->dev->path, u->dev->dev_major,
-			u->dev->dev_minor);
+		return err_set(e, ERR_FAILED, 0, "'%s' (device %u:%u) is not in sysfs any more", u->dev->path,
+			u->dev->dev_major, u->dev->dev_minor);
 	u->place = dev_place_of_node(u->view, u->node);
 	return 0;
 }
 
-int dev_view_users(const struct dev_view *view, const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr,
-	struct err *e)
+int dev_view_users(const struct dev_view *view, const struct dev_info *dev, bool want_rw_only,
+	struct dev_user **ret, size_t *ret_nr, struct err *e)
 {
 	struct users u = { .view = view, .dev = dev };
 
 	if (find_place(&u, e) < 0)
 		return -1;
-	if (find_mounts(&u, false, want_rw_only, e) < 0 || find_btrfs(&u, e) < 0 || find_mounts(&u, true, want_rw_only, e) < 0
-		|| find_holders(&u, e) < 0 || find_loops(&u, e) < 0) {
+	if (find_mounts(&u, false, want_rw_only, e) < 0 || find_btrfs(&u, e) < 0 ||
+		find_mounts(&u, true, want_rw_only, e) < 0 || find_holders(&u, e) < 0 || find_loops(&u, e) < 0) {
 		free(u.v);
 		return -1;
 	}
@@ -236,8 +239,8 @@ int dev_view_users(const struct dev_view *view, const struct dev_info *dev, bool
 	return 0;
 }
 
-int dev_users_env(const struct dev_env *env, const struct dev_info *dev, bool want_rw_only, struct dev_user **ret, size_t *ret_nr,
-	struct err *e)
+int dev_users_env(const struct dev_env *env, const struct dev_info *dev, bool want_rw_only,
+	struct dev_user **ret, size_t *ret_nr, struct err *e)
 {
 	AUTO(dev_view) struct dev_view *view = NULL;
 

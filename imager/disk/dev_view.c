@@ -104,7 +104,8 @@ static int load_loop(const struct dev_env *env, const char *dir, struct dev_node
 }
 
 /* Appends one node; a device that went away since the folder was listed is left out. */
-static int add_node(const struct dev_env *env, struct dev_view *v, const char *dir, const char *name, size_t disk, struct err *e)
+static int add_node(const struct dev_env *env, struct dev_view *v, const char *dir, const char *name,
+	size_t disk, struct err *e)
 {
 	struct dev_node n = { .disk = disk };
 
@@ -127,7 +128,8 @@ static int add_node(const struct dev_env *env, struct dev_view *v, const char *d
 }
 
 /* One disk and its partitions: the sub-folders that have a file "partition". */
-static int add_disk(const struct dev_env *env, struct dev_view *v, const char *dir, const char *name, struct err *e)
+static int add_disk(
+	const struct dev_env *env, struct dev_view *v, const char *dir, const char *name, struct err *e)
 {
 	char part[PATH_MAX];
 	size_t disk = v->nr_nodes;
@@ -162,7 +164,8 @@ static int add_edge(struct dev_view *v, size_t upper, size_t lower, struct err *
 }
 
 /* "holders" of the lower device and "slaves" of the upper one say the same; both are read, in case one is not there. */
-static int load_edges(const struct dev_env *env, struct dev_view *v, size_t node, const char *which, struct err *e)
+static int load_edges(
+	const struct dev_env *env, struct dev_view *v, size_t node, const char *which, struct err *e)
 {
 	const struct dev_node *n = &v->nodes[node];
 	char dir[PATH_MAX];

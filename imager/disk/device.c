@@ -69,7 +69,8 @@ int dev_describe(const struct dev_env *env, const char *dir, struct dev_info *re
 static int inspect_file(const char *path, const struct stat *st, struct dev_info *ret, struct err *e)
 {
 	char real[PATH_MAX];
-	struct dev_info d = { .is_file = true, .size = (uint64_t)st->st_size, .sector_size = 512, .phys_sector_size = 512 };
+	struct dev_info d = {
+		.is_file = true, .size = (uint64_t)st->st_size, .sector_size = 512, .phys_sector_size = 512};
 
 	if (!dev_real(path, real))
 		return err_set(e, ERR_FAILED, errno, "looking at '%s'", path);
@@ -80,7 +81,8 @@ static int inspect_file(const char *path, const struct stat *st, struct dev_info
 	return 0;
 }
 
-static int inspect_block(const struct dev_env *env, const char *path, const struct stat *st, struct dev_info *ret, struct err *e)
+static int inspect_block(
+	const struct dev_env *env, const char *path, const struct stat *st, struct dev_info *ret, struct err *e)
 {
 	char link[PATH_MAX], dir[PATH_MAX];
 	struct stat named;

@@ -64,9 +64,11 @@ static int new_file(const struct dev_env *env, const char *path, struct dev_info
 	if (lstat(path, &st) == 0)
 		return err_set(e, ERR_USAGE, 0, "'%s' is a symbolic link to something that does not exist", path);
 	const char *name = file_name(path);
-	if (!*name || !strcmp(name, ".") || !strcmp(name, "..") || !real_folder(path, dir) || stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
+	if (!*name || !strcmp(name, ".") || !strcmp(name, "..") || !real_folder(path, dir) ||
+		stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
 		return err_set(e, ERR_USAGE, 0, "there is no device or file '%s', and no folder to make it in", path);
-	if (!strncmp(dir, env->dev, dev_len) && (!dir[dev_len] || dir[dev_len] == '/') && strncmp(dir + dev_len, "/shm", 4)) {
+	if (!strncmp(dir, env->dev, dev_len) && (!dir[dev_len] || dir[dev_len] == '/') &&
+		strncmp(dir + dev_len, "/shm", 4)) {
 		err_set(e, ERR_USAGE, 0, "there is no device '%s'", path);
 		return err_hint(e, "\"calco disks\" shows what is attached");
 	}
@@ -88,7 +90,8 @@ static void find_confirmation(struct guard_verdict *v)
 	} else if (len) {
 		const char *tail = v->dev.serial + (len > 4 ? len - 4 : 0);
 		snprintf(v->confirm_text, sizeof(v->confirm_text), "%s", tail + strspn(tail, " "));
-		snprintf(v->confirm_what, sizeof(v->confirm_what), len > 4 ? "the last 4 characters of its serial number" : "its serial number");
+		snprintf(v->confirm_what, sizeof(v->confirm_what),
+			len > 4 ? "the last 4 characters of its serial number" : "its serial number");
 	} else {
 		snprintf(v->confirm_text, sizeof(v->confirm_text), "%llu", (unsigned long long)v->dev.size);
 		snprintf(v->confirm_what, sizeof(v->confirm_what), "its exact size in bytes");
@@ -110,7 +113,8 @@ static int look_at_content(struct guard_verdict *v, struct err *e)
 }
 
 /* What the target is and holds. *ret_exists is false for a plain file that is still to be made. */
-static int look_at_target(const struct dev_env *env, const char *path, struct guard_verdict *v, bool *ret_exists, struct err *e)
+static int look_at_target(
+	const struct dev_env *env, const char *path, struct guard_verdict *v, bool *ret_exists, struct err *e)
 {
 	struct stat st;
 
@@ -153,21 +157,25 @@ static bool will_be_same(const struct dev_info *target, const char *path)
 {
 	char dir[PATH_MAX], full[PATH_MAX];
 
-	return real_folder(path, dir) && dev_join(full, strcmp(dir, "/") ? dir : "", file_name(path)) && !strcmp(full, target->path);
+	return real_folder(path, dir) && dev_join(full, strcmp(dir, "/") ? dir : "", file_name(path)) &&
+	       !strcmp(full, target->path);
 }
 
 static int refuse_source(const struct guard_verdict *v, const char *path, struct err *e)
 {
 	if (!strcmp(path, v->dev.path))
-		err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: this job reads it or keeps its records in it", v->dev.path);
+		err_set(e, ERR_REFUSED, 0,
+			"'%s' cannot be the target: this job reads it or keeps its records in it", v->dev.path);
 	else
-		err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: it is the same as '%s', which this job needs", v->dev.path, path);
+		err_set(e, ERR_REFUSED, 0,
+			"'%s' cannot be the target: it is the same as '%s', which this job needs", v->dev.path,
+			path);
 	return refuse(e, "is-source", "choose another target");
 }
 
 /* One path that the job needs: it must neither be the target nor lie on it. */
-static int check_needed(const struct dev_view *view, const struct guard_verdict *v, const struct dev_places *target, const char *path,
-	struct err *e)
+static int check_needed(const struct dev_view *view, const struct guard_verdict *v,
+	const struct dev_places *target, const char *path, struct err *e)
 {
 	AUTO_PLACES struct dev_places direct = { 0 };
 	AUTO_PLACES struct dev_places under = { 0 };
@@ -184,7 +192,8 @@ static int check_needed(const struct dev_view *view, const struct guard_verdict 
 		return refuse_source(v, path, e);
 	if (!dev_place_hits(&target->v[0], &under))
 		return 0;
-	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: '%s', which this job needs, lies on it", v->dev.path, path);
+	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: '%s', which this job needs, lies on it",
+		v->dev.path, path);
 	return refuse(e, "holds-store", "choose another target, or move the image to another disk");
 }
 
@@ -199,7 +208,8 @@ static const struct {
 };
 
 /* Refuses when there is a user of one of the first nr kinds; names up to three of them. */
-static int refuse_users(const char *path, const struct dev_user *users, size_t nr_users, size_t nr_kinds, const char *verb, struct err *e)
+static int refuse_users(const char *path, const struct dev_user *users, size_t nr_users, size_t nr_kinds,
+	const char *verb, struct err *e)
 {
 	char list[480] = "";
 
@@ -251,8 +261,10 @@ static int check_users(const struct dev_view *view, const struct guard_verdict *
 		return -1;
 	if (v->dev.is_file ? !is_locked(v->dev.path) : !is_claimed(v->dev.path))
 		return 0;
-	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: another program has %s it", v->dev.path, v->dev.is_file ? "locked" : "claimed");
-	return refuse(e, "in-use", "stop the program that uses it (a virtual machine, another restore), or choose another target");
+	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: another program has %s it", v->dev.path,
+		v->dev.is_file ? "locked" : "claimed");
+	return refuse(e, "in-use",
+		"stop the program that uses it (a virtual machine, another restore), or choose another target");
 }
 
 static int check_size(const struct guard_request *rq, const struct dev_info *d, struct err *e)
@@ -265,13 +277,17 @@ static int check_size(const struct guard_request *rq, const struct dev_info *d, 
 	size_format(d->size, have);
 	size_format(shortage, less);
 	if (shortage < 10 << 10)
-		err_set(e, ERR_REFUSED, 0, "'%s' (%s, %llu bytes) is %s smaller than the image's disk (%llu bytes)", d->path, have,
+		err_set(e, ERR_REFUSED, 0,
+			"'%s' (%s, %llu bytes) is %s smaller than the image's disk (%llu bytes)", d->path, have,
 			(unsigned long long)d->size, less, (unsigned long long)rq->need_size);
 	else
-		err_set(e, ERR_REFUSED, 0, "'%s' (%s, %llu bytes) is %s (%llu bytes) smaller than the image's disk (%llu bytes)", d->path,
-			have, (unsigned long long)d->size, less, (unsigned long long)shortage, (unsigned long long)rq->need_size);
-	return refuse(e, "too-small", d->is_file ? "make the file larger (truncate -s), or name one that does not exist yet"
-					       : "choose a larger disk, or restore single volumes with --only");
+		err_set(e, ERR_REFUSED, 0,
+			"'%s' (%s, %llu bytes) is %s (%llu bytes) smaller than the image's disk (%llu bytes)",
+			d->path, have, (unsigned long long)d->size, less, (unsigned long long)shortage,
+			(unsigned long long)rq->need_size);
+	return refuse(e, "too-small",
+		d->is_file ? "make the file larger (truncate -s), or name one that does not exist yet"
+			   : "choose a larger disk, or restore single volumes with --only");
 }
 
 static int check_fit(const struct guard_request *rq, const struct guard_verdict *v, struct err *e)
@@ -284,16 +300,19 @@ static int check_fit(const struct guard_request *rq, const struct guard_verdict 
 						       : "look for a write-protect switch, or use blockdev --setrw");
 	}
 	if (!d->is_file && rq->need_sector_size && d->sector_size != rq->need_sector_size) {
-		err_set(e, ERR_REFUSED, 0, "'%s' has sectors of %u bytes, the image's disk has sectors of %u bytes", d->path, d->sector_size,
-			rq->need_sector_size);
-		return refuse(e, "sector-size", "partition tables and file systems count in sectors; choose a disk with the same sector size");
+		err_set(e, ERR_REFUSED, 0,
+			"'%s' has sectors of %u bytes, the image's disk has sectors of %u bytes", d->path,
+			d->sector_size, rq->need_sector_size);
+		return refuse(e, "sector-size",
+			"partition tables and file systems count in sectors; choose a disk with the same sector size");
 	}
 	if (d->is_file && !d->size) /* new, or empty: it is made as large as needed */
 		return 0;
 	return check_size(rq, d, e);
 }
 
-int guard_check_env(const struct dev_env *env, const struct guard_request *rq, struct guard_verdict *ret, struct err *e)
+int guard_check_env(
+	const struct dev_env *env, const struct guard_request *rq, struct guard_verdict *ret, struct err *e)
 {
 	AUTO(dev_view) struct dev_view *view = NULL;
 	AUTO_PLACES struct dev_places target = { 0 };
@@ -343,7 +362,8 @@ int guard_source_env(const struct dev_env *env, const char *path, struct err *e)
 
 	if (dev_inspect_env(env, path, &dev, e) < 0 || dev_view_load(env, &view, e) < 0)
 		return -1;
-	if (dev_view_users(view, &dev, true, &users, &nr, e) < 0 || dev_view_users(view, &dev, false, &all, &nr_all, e) < 0)
+	if (dev_view_users(view, &dev, true, &users, &nr, e) < 0 ||
+		dev_view_users(view, &dev, false, &all, &nr_all, e) < 0)
 		return -1;
 	if (refuse_users(dev.path, users, nr, 2, "changes while it is read", e) < 0)
 		return -1;

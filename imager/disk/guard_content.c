@@ -81,8 +81,8 @@ static void name_partition(int fd, blkid_partition part, char *holds, size_t siz
 	uint64_t start, len;
 
 	add(holds, size, "%d ", blkid_partition_get_partno(part));
-	if (!mul_u64((uint64_t)blkid_partition_get_start(part), 512, &start) || !mul_u64((uint64_t)blkid_partition_get_size(part), 512, &len)
-		|| !len) {
+	if (!mul_u64((uint64_t)blkid_partition_get_start(part), 512, &start) ||
+		!mul_u64((uint64_t)blkid_partition_get_size(part), 512, &len) || !len) {
 		add(holds, size, "unknown");
 		return;
 	}
