@@ -2,8 +2,9 @@
 /*
  * Adapt a GPT to a larger disk: what "sgdisk --move-second-header" does, as patches over the table as captured.
  *
- * Everything is computed from the intact copy (UEFI 2.10 §5.3.2): the primary header gets new AlternateLBA and LastUsableLBA, the
- * backup is laid out anew as array and header in the last sectors. Reserved bytes of header and array are carried over.
+ * Everything is computed from the intact copy (UEFI 2.10 §5.3.2): the primary header gets new AlternateLBA and
+ * LastUsableLBA, the backup is laid out anew as array and header in the last sectors. Reserved bytes of the header are
+ * carried over.
  */
 #include "imager/disk/pt_internal.h"
 
@@ -13,11 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Everything in sectors of the table. */
+/* Both copies, joined: nothing that was read from a disk is longer. */
+#define MAX_STRUCTURE (4ULL * PT_MAX_ENTRIES * GPT_MAX_ENTRY)
+
+/* Places in sectors of the table. */
 struct adapt {
 	const struct pt_table *t;
 	struct blk_source *src;
 	uint32_t ss;
+	uint64_t old_size;                       /* bytes */
 	uint64_t old_last, new_last;             /* last sector of the disk */
 	uint64_t nr_array, first_array, first_new_array;
 	struct gpt_copy live;
@@ -56,7 +61,7 @@ static int load_live(struct adapt *a, struct err *e)
 	return 0;
 }
 
-/* Sectors of the last partition's end; entries were checked not to wrap when they were read, here again for a hostile caller. */
+/* The sector behind the last partition. No entry that was read wraps, but this table may come from an image. */
 static uint64_t end_of_partitions(const struct adapt *a)
 {
 	uint64_t end = 0;
@@ -77,9 +82,10 @@ static int lay_out(struct adapt *a, uint64_t new_size, struct err *e)
 
 	a->nr_array = pt_gpt_array_sectors(&a->live, a->ss);
 	a->first_array = a->t->gpt_entries / a->ss;
-	uint64_t least = max_u64(max_u64(end, min_u64(a->live.first_usable, UINT64_MAX - 1) + 1), a->first_array + a->nr_array);
+	uint64_t least = max_u64(end, min_u64(a->live.first_usable, UINT64_MAX - 1) + 1);
+	least = max_u64(least, a->first_array + a->nr_array);
 	if (a->new_last < a->nr_array || a->new_last - a->nr_array < least) {
-		err_set(e, ERR_REFUSED, 0, "no room for the backup GPT: the partitions end at sector %llu, a disk of %llu bytes has %llu",
+		err_set(e, ERR_REFUSED, 0, "no room for the backup GPT: partitions end at sector %llu, a disk of %llu bytes has %llu",
 			(unsigned long long)end, (unsigned long long)new_size, (unsigned long long)a->new_last + 1);
 		err_reason(e, "too-small");
 		return err_hint(e, "at least %llu sectors of %u bytes are needed", (unsigned long long)(least + a->nr_array + 1), a->ss);
@@ -127,7 +133,7 @@ static int protective_slot(const struct adapt *a, const struct mbr *m)
 	return i;
 }
 
-/* Cylinder, head, sector of a sector number for 255 heads and 63 sectors; 0xFFFFFF where it cannot be said (UEFI 2.10 table 5.4). */
+/* Cylinder, head and sector for 255 heads and 63 sectors; 0xFFFFFF where they cannot be said (UEFI 2.10 §5.2.3). */
 static void put_chs(uint8_t *p, uint64_t lba)
 {
 	uint64_t cylinder = lba / (255 * 63);
@@ -205,23 +211,24 @@ static size_t list_kept(const struct adapt *a, struct range *keep)
 	return pt_ranges_join(keep, nr);
 }
 
+/* The structures without what stays is the old backup, whatever its size and place. */
 static int patch_old_backup(struct adapt *a, struct err *e)
 {
 	const struct pt_table *t = a->t;
-	struct range old[2] = { { t->gpt_backup_entries, a->nr_array * a->ss }, { t->gpt_backup_header, a->ss } };
-
-	if (!t->gpt_backup_ok)
-		return 0;
-	for (size_t i = 0; i < 2; i++)
-		if (old[i].start % a->ss || !range_inside(old[i].start, old[i].len, (a->old_last + 1) * a->ss))
-			return err_set(e, ERR_CORRUPT, 0, "the backup GPT of '%s' lies at an impossible place", blk_name(a->src));
 	AUTO_FREE struct range *keep = alloc_array(t->nr + 3, sizeof(*keep));
+
 	if (!keep)
 		return err_nomem(e, "the adapted partition table");
-	size_t nr_keep = list_kept(a, keep), nr_old = pt_ranges_join(old, 2);
-	for (size_t i = 0; i < nr_old; i++)
-		if (zero_around(a, old[i], keep, nr_keep, e) < 0)
+	size_t nr_keep = list_kept(a, keep);
+	for (size_t i = 0; i < t->nr_structures; i++) {
+		struct range r = t->structures[i];
+		if (r.start % a->ss || r.len > MAX_STRUCTURE || !range_inside(r.start, r.len, a->old_size))
+			return err_set(e, ERR_CORRUPT, 0, "the partition table of '%s' has bytes at an impossible place",
+				blk_name(a->src));
+		r.len -= r.len % a->ss; /* an array that ends in the odd bytes behind the last sector */
+		if (zero_around(a, r, keep, nr_keep, e) < 0)
 			return -1;
+	}
 	return 0;
 }
 
@@ -249,7 +256,7 @@ static int adapt_gpt(struct adapt *a, uint64_t new_size, struct err *e)
 int pt_adapt(struct blk_source *structures, const struct pt_table *t, uint64_t old_size, uint64_t new_size,
 	struct pt_patch **ret, size_t *ret_nr, struct err *e)
 {
-	struct adapt a = { .t = t, .src = structures, .ss = t->sector_size };
+	struct adapt a = { .t = t, .src = structures, .ss = t->sector_size, .old_size = old_size };
 	int r = 0;
 
 	if (!pt_is_sector_size(a.ss))

@@ -142,11 +142,12 @@ int pt_gpt_load(struct blk_source *src, uint32_t sector_size, uint64_t lba, stru
 }
 
 /*
- * The backup: where the primary says, in the last sector, and where the protective MBR says that the disk once ended (a disk
- * that has grown since, with its primary copy lost). One of another disk, left in the last sector, is no backup of a
- * good primary.
+ * The backup: where the primary says, in the last sector, and where the protective MBR says that the disk once ended
+ * (a disk that has grown since, with its primary copy lost). One of another disk, left in the last sector, is no
+ * backup of a good primary.
  */
-int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_slot *protective, struct gpt_pair *ret, struct err *e)
+int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_slot *protective, struct gpt_pair *ret,
+	struct err *e)
 {
 	struct gpt_copy *p = &ret->primary, *b = &ret->backup;
 	uint64_t last = src->size / sector_size;
@@ -156,7 +157,12 @@ int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_s
 		return -1;
 	last = last ? last - 1 : 0;
 	uint64_t ended = protective ? (uint64_t)protective->first_lba + protective->nr_sectors : 0;
-	uint64_t try[] = { p->header_ok ? p->alternate_lba : last, last, p->has_magic ? p->alternate_lba : 0, ended ? ended - 1 : 0 };
+	uint64_t try[] = {
+		p->header_ok ? p->alternate_lba : last,
+		last,
+		p->has_magic ? p->alternate_lba : 0,
+		ended ? ended - 1 : 0,
+	};
 	for (size_t i = 0; i < sizeof(try) / sizeof(try[0]) && !b->is_ok; i++) {
 		struct gpt_copy c;
 		if (try[i] < 2)
@@ -179,7 +185,7 @@ int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_s
 	return 0;
 }
 
-/* Every number that leaves here as bytes is checked not to overflow: an entry ends at or before the last multiple of ss below 2^64. */
+/* Numbers that leave here as bytes do not overflow: an entry ends at or before the last multiple of ss below 2^64. */
 static int read_entry(const struct gpt_copy *c, uint32_t i, struct pt_table *t, struct err *e)
 {
 	static const uint8_t unused[16];
@@ -225,7 +231,8 @@ static void note_state(const struct gpt_pair *g, uint64_t disk_size, struct pt_t
 }
 
 /* Where a copy's bytes are. They fit: a copy that is ok was read from there. */
-static int add_places(const struct gpt_copy *c, struct pt_table *t, uint64_t *ret_header, uint64_t *ret_entries, struct err *e)
+static int add_places(const struct gpt_copy *c, struct pt_table *t, uint64_t *ret_header, uint64_t *ret_entries,
+	struct err *e)
 {
 	uint32_t ss = t->sector_size;
 
@@ -263,7 +270,8 @@ int pt_gpt_read(const struct gpt_pair *g, uint64_t disk_size, struct pt_table *t
 	note_state(g, disk_size, t);
 	if (pt_add_structure(t, 0, t->sector_size, e) < 0)
 		return -1;
-	if (p->is_ok ? add_places(p, t, &t->gpt_header, &t->gpt_entries, e) < 0 : add_damaged_primary(p, t, disk_size, e) < 0)
+	int r = p->is_ok ? add_places(p, t, &t->gpt_header, &t->gpt_entries, e) : add_damaged_primary(p, t, disk_size, e);
+	if (r < 0)
 		return -1;
 	if (b->is_ok && add_places(b, t, &t->gpt_backup_header, &t->gpt_backup_entries, e) < 0)
 		return -1;

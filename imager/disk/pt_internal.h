@@ -24,14 +24,14 @@
 
 /* pt_build.c: putting a table together */
 
-/* pt_notice - add a notice unless it is there already; when all places are taken the last one says that there are more */
+/* pt_notice - add a notice unless it is there; when all places are taken the last one says that there are more */
 void pt_notice(struct pt_table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* pt_add_entry, pt_add_structure - append; out of memory is the only error. An empty structure is left out. */
 int pt_add_entry(struct pt_table *t, const struct pt_entry *en, struct err *e);
 int pt_add_structure(struct pt_table *t, uint64_t start, uint64_t len, struct err *e);
 /* pt_finish - sort the entries, cut the structures at the end of the disk, sort them and join what touches */
 void pt_finish(struct pt_table *t, uint64_t disk_size);
-/* pt_ranges_join - sort, join what overlaps or touches, drop what is empty; returns how many are left. No range may wrap. */
+/* pt_ranges_join - sort, join what overlaps or touches, drop what is empty; returns the new number. No range may wrap. */
 size_t pt_ranges_join(struct range *r, size_t nr);
 /* pt_is_sector_size - 512, 1024, 2048 or 4096 */
 bool pt_is_sector_size(uint32_t n);
@@ -54,7 +54,7 @@ struct mbr pt_mbr_decode(const uint8_t sector[MBR_SIZE]);
 int pt_mbr_protective(const struct mbr *m);
 /* pt_mbr_is_table - does the kernel see partitions here? (boot indicators 0x00 or 0x80, at least one slot in use) */
 bool pt_mbr_is_table(const struct mbr *m);
-/* pt_mbr_is_plausible - a table whose slots look like real partitions of a disk of nr_sectors, not like boot code read as one */
+/* pt_mbr_is_plausible - a table whose slots look like real partitions of this disk, not like boot code read as one */
 bool pt_mbr_is_plausible(const struct mbr *m, uint64_t nr_sectors);
 /* pt_mbr_read - entries and structures of an MBR disk, logical partitions included */
 int pt_mbr_read(struct blk_source *src, const struct mbr *m, struct pt_table *t, struct err *e);
@@ -69,9 +69,9 @@ const char *pt_is_boot_sector(const uint8_t sector[MBR_SIZE]);
 /* One of the two copies of a GPT, checked. */
 struct gpt_copy {
 	bool is_ok;        /* header and entry array are intact */
-	bool header_ok;    /* the header is; its numbers are within our limits */
+	bool header_ok;    /* the header is, and its numbers are within our limits */
 	bool has_magic;    /* the signature is there, so alternate_lba may be worth a try */
-	bool is_too_big;   /* the header is intact, but asks for more entries than PT_MAX_ENTRIES, or larger ones than GPT_MAX_ENTRY */
+	bool is_too_big;   /* the header is intact, but its array exceeds PT_MAX_ENTRIES or GPT_MAX_ENTRY */
 	char why[80];      /* why it is not ok: "the header's checksum is wrong" */
 	uint64_t lba, alternate_lba, first_usable, last_usable, entries_lba;
 	uint32_t header_size, nr_entries, entry_size, entries_crc;
@@ -89,7 +89,8 @@ struct gpt_pair {
 /* pt_gpt_load - read and check one copy; damage is not an error (ret->is_ok), out of memory is */
 int pt_gpt_load(struct blk_source *src, uint32_t sector_size, uint64_t lba, struct gpt_copy *ret, struct err *e);
 /* pt_gpt_find - both copies; @protective: the MBR's 0xEE slot, whose end is one of the places where the backup may be */
-int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_slot *protective, struct gpt_pair *ret, struct err *e);
+int pt_gpt_find(struct blk_source *src, uint32_t sector_size, const struct mbr_slot *protective, struct gpt_pair *ret,
+	struct err *e);
 /* pt_gpt_read - fill a table from a pair of which at least one copy is ok */
 int pt_gpt_read(const struct gpt_pair *g, uint64_t disk_size, struct pt_table *t, struct err *e);
 /* pt_gpt_array_sectors - sectors that the entry array of a copy with header_ok takes */
@@ -101,7 +102,7 @@ void pt_gpt_pair_free(struct gpt_pair *g);
 
 /* pt_names.c */
 
-/* pt_utf16_name - UTF-16LE, ended by NUL or by the end, to UTF-8; what is invalid or a control character becomes U+FFFD */
+/* pt_utf16_name - UTF-16LE, ended by NUL or by the end, to UTF-8; invalid and control characters become U+FFFD */
 void pt_utf16_name(const uint8_t *in, size_t nr_units, char *out, size_t size);
 
 #endif

@@ -68,7 +68,7 @@ struct mbr_name {
 	const char *name;
 };
 
-/* Andries Brouwer's list of partition types, as far as these are still met; the words are those of fdisk where it has one. */
+/* From Andries Brouwer's list of partition types, those still met; the words are those of fdisk where it has one. */
 static const struct mbr_name mbr_names[] = {
 	{ 0x00, "Empty" },          { 0x01, "FAT12" },           { 0x04, "FAT16 <32M" },
 	{ 0x05, "Extended" },       { 0x06, "FAT16" },           { 0x07, "HPFS/NTFS/exFAT" },
@@ -114,18 +114,22 @@ const char *pt_type_name(const struct pt_table *t, const struct pt_entry *en)
 
 bool pt_is_boot(const struct pt_table *t, const struct pt_entry *en)
 {
-	static const uint8_t esp[16] = { 0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B };
+	static const uint8_t esp[16] = {
+		0x28, 0x73, 0x2A, 0xC1, 0x1F, 0xF8, 0xD2, 0x11, 0xBA, 0x4B, 0x00, 0xA0, 0xC9, 0x3E, 0xC9, 0x3B,
+	};
 
 	if (en->active)
 		return true;
-	return t->kind == PT_MBR ? en->mbr_type == MBR_TYPE_ESP : t->kind == PT_GPT && !memcmp(en->type_guid, esp, sizeof(esp));
+	if (t->kind == PT_MBR)
+		return en->mbr_type == MBR_TYPE_ESP;
+	return t->kind == PT_GPT && !memcmp(en->type_guid, esp, sizeof(esp));
 }
 
 void pt_format_guid(const uint8_t g[16], char out[37])
 {
 	/* The first three groups are little-endian (UEFI 2.10 appendix A). */
-	snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", g[3], g[2], g[1], g[0], g[5], g[4],
-		g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
+	snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", g[3], g[2], g[1],
+		g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
 }
 
 /* Bytes written, 0 when they do not fit (a NUL must still follow). */

@@ -81,7 +81,8 @@ static int find_gpt(struct blk_source *src, const uint32_t *sizes, size_t nr, co
 	return 0;
 }
 
-static int gpt_damaged(struct blk_source *src, const struct gpt_pair *g, const struct mbr_slot *protective, struct err *e)
+static int gpt_damaged(struct blk_source *src, const struct gpt_pair *g, const struct mbr_slot *protective,
+	struct err *e)
 {
 	uint32_t other = g->sector_size == 512 ? 4096 : 512;
 	struct gpt_pair o;

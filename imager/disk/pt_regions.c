@@ -101,7 +101,8 @@ static void mark_over_table(struct division *d)
 		struct piece *p = &d->pieces[i];
 		if (p->is_raw || !holds_structure(d, p))
 			continue;
-		pt_notice(d->t, "partition %u covers bytes of the partition table; it is taken raw", d->t->entries[p->entry].number);
+		pt_notice(d->t, "partition %u covers bytes of the partition table; it is taken raw",
+			d->t->entries[p->entry].number);
 		p->is_raw = true;
 	}
 }
@@ -180,7 +181,8 @@ static int divide(struct division *d, struct err *e)
 	return emit_regions(d, e);
 }
 
-int pt_regions(struct pt_table *t, uint64_t disk_size, bool raw_gaps, struct pt_region **ret, size_t *ret_nr, struct err *e)
+int pt_regions(struct pt_table *t, uint64_t disk_size, bool raw_gaps, struct pt_region **ret, size_t *ret_nr,
+	struct err *e)
 {
 	struct division d = { .t = t, .disk_size = disk_size, .raw_gaps = raw_gaps };
 

@@ -109,7 +109,8 @@ static void check_regions(struct pt_table *t, uint64_t size, bool raw)
 }
 
 /* The adapted disk is read again: both copies are good and say the same. */
-static void check_grown(const uint8_t *disk, size_t size, size_t new_size, const struct pt_table *t, const struct pt_patch *p, size_t nr)
+static void check_grown(const uint8_t *disk, size_t size, size_t new_size, const struct pt_table *t, const struct pt_patch *p,
+	size_t nr)
 {
 	uint8_t *grown = calloc(1, new_size);
 	struct err e = ERR_INIT;

@@ -104,7 +104,8 @@ struct gpt_maker {
 	uint64_t entries_lba;
 };
 
-static inline void make_header(struct gpt_maker *g, uint64_t lba, uint64_t other, uint64_t array_lba, uint64_t first, uint64_t last)
+static inline void make_header(struct gpt_maker *g, uint64_t lba, uint64_t other, uint64_t array_lba, uint64_t first,
+	uint64_t last)
 {
 	uint8_t *h = g->disk + lba * g->ss;
 
@@ -156,6 +157,28 @@ static inline struct gpt_maker new_gpt(size_t size, uint32_t ss)
 	g.disk = calloc(1, size);
 	ck_assert_ptr_nonnull(g.disk);
 	return g;
+}
+
+static inline struct pt_table *read_memory(const void *data, size_t size, uint32_t sector_size, struct err *e)
+{
+	AUTO(blk_source) struct blk_source *src = blk_mem(data, size, 512, "memory", e);
+	struct pt_table *t = NULL;
+
+	ck_assert_ptr_nonnull(src);
+	if (pt_read(src, sector_size, &t, e) < 0)
+		return NULL;
+	return t;
+}
+
+/* One slot of an MBR or EBR. */
+static inline void make_slot(uint8_t *sector, int i, uint8_t type, uint32_t first, uint32_t nr)
+{
+	uint8_t *p = sector + 446 + i * 16;
+
+	p[4] = type;
+	put_le32(p, 8, first);
+	put_le32(p, 12, nr);
+	put_le16(sector, 510, 0xAA55);
 }
 
 #endif

@@ -88,7 +88,8 @@ static int only_read(struct blk_source *s, uint64_t off, void *buf, size_t len, 
 	return err_set(e, ERR_FAILED, 0, "bytes %llu+%zu are not of the table", (unsigned long long)off, len);
 }
 
-static int adapt(struct blk_source *src, const struct pt_table *t, uint64_t new_size, struct pt_patch **ret, size_t *nr, struct err *e)
+static int adapt(struct blk_source *src, const struct pt_table *t, uint64_t new_size, struct pt_patch **ret, size_t *nr,
+	struct err *e)
 {
 	static const struct blk_source_ops ops = { .read = only_read };
 	struct only_structures o = { .base = *src, .of = src, .t = t };
@@ -220,7 +221,10 @@ START_TEST(grows_odd_gpts)
 {
 	static const struct {
 		uint32_t ss, nr_entries, entry_size, header_size;
-	} odd[] = { { 4096, 128, 128, 92 }, { 4096, 130, 128, 4096 }, { 512, 3, 128, 92 }, { 512, 40, 1024, 300 }, { 2048, 1024, 128, 92 } };
+	} odd[] = {
+		{ 4096, 128, 128, 92 },  { 4096, 130, 128, 4096 }, { 512, 3, 128, 92 },
+		{ 512, 40, 1024, 300 },  { 2048, 1024, 128, 92 },
+	};
 	struct gpt_maker g = new_gpt(8 * MIB, odd[_i].ss);
 	uint64_t new_size = 9 * MIB + 4097;
 	struct err e = ERR_INIT;
@@ -312,6 +316,34 @@ START_TEST(refuses_without_room)
 }
 END_TEST
 
+/* The backup's array differs in size from the live one: what is zeroed is what was the backup's. */
+START_TEST(zeroes_a_smaller_backup)
+{
+	struct gpt_maker g = new_gpt(8 * MIB, 512);
+	uint64_t last = 8 * MIB / 512 - 1;
+	struct err e = ERR_INIT;
+	struct pt_table *t;
+	struct pt_patch *p;
+	size_t nr;
+
+	make_entry(&g, 0, 2048, 4095);
+	make_gpt(&g);
+	g.nr_entries = 4;
+	make_header(&g, last, 1, last - 1, 34, last - 33);
+	AUTO(blk_source) struct blk_source *src = memory(&g);
+	ck_assert_int_eq(pt_read(src, 0, &t, &e), 0);
+	ck_assert(t->gpt_backup_ok && has_notice(t, "differ"));
+	ck_assert_msg(adapt(src, t, 2 * g.size, &p, &nr, &e) == 0, "%s", e.msg);
+	check_patches(p, nr, t, 2 * g.size);
+	ck_assert_uint_eq(nr, 5);
+	ck_assert_uint_eq(p[2].start, (last - 1) * 512);
+	ck_assert_uint_eq(p[2].len, 1024);
+	pt_patches_free(p, nr);
+	pt_free(t);
+	free(g.disk);
+}
+END_TEST
+
 /* The old backup under a partition (made after the disk had grown before): the partition's bytes stay. */
 START_TEST(spares_partitions)
 {
@@ -354,6 +386,7 @@ int main(void)
 	tcase_add_loop_test(hand, grows_odd_gpts, 0, 5);
 	tcase_add_test(hand, leaves_others_alone);
 	tcase_add_test(hand, refuses_without_room);
+	tcase_add_test(hand, zeroes_a_smaller_backup);
 	tcase_add_test(hand, spares_partitions);
 	suite_add_tcase(s, tools);
 	suite_add_tcase(s, hand);
