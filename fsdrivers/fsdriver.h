@@ -29,7 +29,7 @@ enum fsd_state {
 
 /* What a driver found; plain data, copied by the caller. */
 struct fsd_info {
-	char type[16];       /* "ext4", "vfat", "swap": the word used in JSON and on screen */
+	char type[32];       /* "ext4", "vfat", "swap", "linux_raid_member": the word used in JSON and on screen */
 	char label[128];     /* UTF-8, "" when none; not trusted, may hold any character but NUL */
 	char uuid[48];       /* as blkid prints it, "" when none */
 	uint64_t size;       /* bytes the file system covers, from the volume's start; at most the source's size */

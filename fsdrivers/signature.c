@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The second opinion of libblkid; see signature.h.
+ *
+ * libblkid reads with lseek() and read() and turns read-ahead off (POSIX_FADV_RANDOM) for the descriptor it is given.
+ * Position and read-ahead belong to the open file description, which other threads use at the same time, so it gets
+ * one of its own.
+ */
+#include "fsdrivers/signature.h"
+
+#include "base/arith.h"
+
+#include <blkid.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define EDGE_SIZE (1U << 20) /* of a source without a descriptor: where nearly all signatures stand */
+
+static int reopen(int fd)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+static int copy_range(struct blk_source *src, int fd, uint64_t off, size_t len, struct err *e)
+{
+	AUTO_FREE uint8_t *buf = alloc_array(1, len);
+
+	if (!buf)
+		return err_nomem(e, "a copy of the volume's edge");
+	if (blk_read(src, off, buf, len, e) < 0)
+		return -1;
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, buf + done, len - done, (off_t)(off + done));
+		if (n <= 0)
+			return err_nomem(e, "a copy of the volume's edge");
+		done += (size_t)n;
+	}
+	return 0;
+}
+
+/* A sparse file in memory with the source's size and edges. *ret_fd is -1 where the system has no such files. */
+static int copy_edges(struct blk_source *src, int *ret_fd, struct err *e)
+{
+	AUTO_CLOSE_FD int fd = memfd_create("edges", MFD_CLOEXEC);
+	size_t head = (size_t)min_u64(src->size, EDGE_SIZE);
+	uint64_t tail = max_u64(head, src->size - head);
+
+	*ret_fd = -1;
+	if (fd < 0 || src->size > INT64_MAX || ftruncate(fd, (off_t)src->size) < 0)
+		return 0;
+	if (copy_range(src, fd, 0, head, e) < 0)
+		return -1;
+	if (src->size > tail && copy_range(src, fd, tail, (size_t)(src->size - tail), e) < 0)
+		return -1;
+	*ret_fd = fd;
+	fd = -1;
+	return 0;
+}
+
+static void copy_value(blkid_probe pr, const char *name, char *dst, size_t size)
+{
+	const char *value;
+
+	if (blkid_probe_lookup_value(pr, name, &value, NULL) == 0)
+		snprintf(dst, size, "%s", value);
+}
+
+static void add_magic(blkid_probe pr, struct fsd_signature *s)
+{
+	const char *offset, *magic;
+	size_t len;
+
+	if (s->nr_magics == FSD_SIGNATURE_MAGICS)
+		return;
+	if (blkid_probe_lookup_value(pr, "SBMAGIC_OFFSET", &offset, NULL) ||
+		blkid_probe_lookup_value(pr, "SBMAGIC", &magic, &len) || !len)
+		return;
+	s->magics[s->nr_magics++] = (struct range){ .start = strtoull(offset, NULL, 10), .len = len };
+}
+
+static void ask(blkid_probe pr, struct fsd_signature *s)
+{
+	blkid_probe_enable_partitions(pr, 0);
+	blkid_probe_enable_superblocks(pr, 1);
+	blkid_probe_set_superblocks_flags(pr, BLKID_SUBLKS_TYPE | BLKID_SUBLKS_LABEL | BLKID_SUBLKS_UUID | BLKID_SUBLKS_MAGIC);
+	int r = blkid_do_safeprobe(pr);
+	s->is_ambivalent = r == -2;
+	if (r == 0) {
+		copy_value(pr, "TYPE", s->type, sizeof(s->type));
+		copy_value(pr, "LABEL", s->label, sizeof(s->label));
+		copy_value(pr, "UUID", s->uuid, sizeof(s->uuid));
+	}
+	blkid_reset_probe(pr);
+	/* blkid_do_probe() goes on behind the last hit, so it ends; the limit is for a library that does not. */
+	for (unsigned i = 0; i < 2 * FSD_SIGNATURE_MAGICS && blkid_do_probe(pr) == 0; i++)
+		add_magic(pr, s);
+}
+
+int fsd_signature_read(struct blk_source *src, struct fsd_signature *ret, struct err *e)
+{
+	uint64_t off = 0;
+	int shared = blk_fd(src, &off);
+	AUTO_CLOSE_FD int fd = shared >= 0 ? reopen(shared) : -1;
+
+	memset(ret, 0, sizeof(*ret));
+	if (!src->size || src->size > INT64_MAX || off > INT64_MAX)
+		return 0;
+	if (fd < 0) {
+		off = 0;
+		if (copy_edges(src, &fd, e) < 0)
+			return -1;
+	}
+	if (fd < 0)
+		return 0;
+	blkid_probe pr = blkid_new_probe();
+	if (!pr)
+		return err_nomem(e, "libblkid");
+	if (blkid_probe_set_device(pr, fd, (blkid_loff_t)off, (blkid_loff_t)src->size) == 0)
+		ask(pr, ret);
+	blkid_free_probe(pr);
+	return 0;
+}
+
+int fsd_signature_check(struct blk_source *src, const char *type, const char *also, struct err *e)
+{
+	struct fsd_signature s;
+
+	if (fsd_signature_read(src, &s, e) < 0)
+		return -1;
+	if (s.is_ambivalent)
+		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' carries signatures of %s and of another file system", blk_name(src), type);
+	if (s.type[0] && strcmp(s.type, type) != 0 && !(also && strcmp(s.type, also) == 0))
+		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' looks like %s, but is %s for libblkid", blk_name(src), type, s.type);
+	return 0;
+}
