@@ -16,7 +16,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define EDGE_SIZE (1U << 20) /* of a source without a descriptor: where nearly all signatures stand */
+#define EDGE_SIZE  (1U << 20) /* of a source without a descriptor: where nearly all signatures stand */
+#define PIECE_SIZE 4096U
 
 static int reopen(int fd)
 {
@@ -26,40 +27,33 @@ static int reopen(int fd)
 	return open(path, O_RDONLY | O_CLOEXEC);
 }
 
-static int copy_range(struct blk_source *src, int fd, uint64_t off, size_t len, struct err *e)
+/* What cannot be read stays a hole: others decide whether that matters. False: memory is gone. */
+static bool copy_range(struct blk_source *src, int fd, uint64_t off, uint64_t end)
 {
-	AUTO_FREE uint8_t *buf = alloc_array(1, len);
+	uint8_t buf[PIECE_SIZE];
+	struct err ignored = ERR_INIT;
 
-	if (!buf)
-		return err_nomem(e, "a copy of the volume's edge");
-	if (blk_read(src, off, buf, len, e) < 0)
-		return -1;
-	for (size_t done = 0; done < len;) {
-		ssize_t n = pwrite(fd, buf + done, len - done, (off_t)(off + done));
-		if (n <= 0)
-			return err_nomem(e, "a copy of the volume's edge");
-		done += (size_t)n;
+	for (; off < end; off += PIECE_SIZE) {
+		size_t n = (size_t)min_u64(PIECE_SIZE, end - off);
+		if (blk_read(src, off, buf, n, &ignored) == 0 && pwrite(fd, buf, n, (off_t)off) != (ssize_t)n)
+			return false;
 	}
-	return 0;
+	return true;
 }
 
-/* A sparse file in memory with the source's size and edges. *ret_fd is -1 where the system has no such files. */
-static int copy_edges(struct blk_source *src, int *ret_fd, struct err *e)
+/* A sparse file in memory with the source's size and edges; -1 where there is no room for one. */
+static int copy_edges(struct blk_source *src)
 {
 	AUTO_CLOSE_FD int fd = memfd_create("edges", MFD_CLOEXEC);
-	size_t head = (size_t)min_u64(src->size, EDGE_SIZE);
-	uint64_t tail = max_u64(head, src->size - head);
+	uint64_t head = min_u64(src->size, EDGE_SIZE), tail = max_u64(head, src->size - head);
 
-	*ret_fd = -1;
-	if (fd < 0 || src->size > INT64_MAX || ftruncate(fd, (off_t)src->size) < 0)
-		return 0;
-	if (copy_range(src, fd, 0, head, e) < 0)
+	if (fd < 0 || ftruncate(fd, (off_t)src->size) < 0)
 		return -1;
-	if (src->size > tail && copy_range(src, fd, tail, (size_t)(src->size - tail), e) < 0)
+	if (!copy_range(src, fd, 0, head) || !copy_range(src, fd, tail, src->size))
 		return -1;
-	*ret_fd = fd;
+	int ret = fd;
 	fd = -1;
-	return 0;
+	return ret;
 }
 
 static void copy_value(blkid_probe pr, const char *name, char *dst, size_t size)
@@ -112,8 +106,7 @@ int fsd_signature_read(struct blk_source *src, struct fsd_signature *ret, struct
 		return 0;
 	if (fd < 0) {
 		off = 0;
-		if (copy_edges(src, &fd, e) < 0)
-			return -1;
+		fd = copy_edges(src);
 	}
 	if (fd < 0)
 		return 0;

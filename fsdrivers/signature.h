@@ -29,8 +29,8 @@ struct fsd_signature {
  * fsd_signature_read - ask libblkid about a source; it only reads
  *
  * A source without a file descriptor is shown to libblkid as its first and last MiB: enough for all but a few types
- * (NTFS, whose recognition follows a pointer). A libblkid that cannot be asked recognises nothing; only memory
- * and read errors of the source fail.
+ * (NTFS, whose recognition follows a pointer). What cannot be read, and a libblkid that cannot be asked, recognise
+ * nothing; fails only where memory is gone.
  */
 int fsd_signature_read(struct blk_source *src, struct fsd_signature *ret, struct err *e);
 

@@ -108,9 +108,9 @@ static int read_fat32_fields(struct span *s, struct fat_layout *l, struct err *e
 }
 
 /*
- * The specification derives the type from the number of clusters alone. Every driver (Windows, Linux, the tools) decides
- * FAT32 by the empty 16-bit size of the table instead, and small FAT32 volumes with fewer than 65525 clusters are
- * common on EFI system partitions, so this does too.
+ * The specification derives the type from the number of clusters alone. Linux, libblkid and fsck.fat decide FAT32 by the
+ * empty 16-bit size of the table instead (mtools does not), and FAT32 with fewer than 65525 clusters is common on EFI
+ * system partitions, so this does as they do.
  */
 static int find_type(struct span *s, struct fat_layout *l, uint64_t nr_clusters, struct err *e)
 {
