@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * For the fuzz targets of file-system drivers: everything a driver does, over bytes in memory, with the promises of
+ * fsdriver.h checked. Without FUZZ_ENGINE also a main() that replays files and folders.
+ */
+#ifndef CALCO_TESTS_FSD_FUZZ_H
+#define CALCO_TESTS_FSD_FUZZ_H
+
+#include "fsdrivers/fsdriver.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define FUZZ_CHECK(x)                                                                              \
+	do {                                                                                       \
+		if (!(x)) {                                                                        \
+			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
+			abort();                                                                   \
+		}                                                                                  \
+	} while (0)
+
+static inline int fuzz_extent(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
+{
+	const struct fsd_volume *v = arg;
+	uint64_t size = v->set.members[0]->size;
+
+	(void)e;
+	FUZZ_CHECK(member == 0 && len && start <= size && len <= size - start);
+	FUZZ_CHECK(start % v->info.granule == 0);
+	FUZZ_CHECK((start + len) % v->info.granule == 0 || start + len == size);
+	FUZZ_CHECK(state == EXT_USED || state == EXT_ZERO);
+	return 0;
+}
+
+static inline int fuzz_range(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	(void)arg;
+	(void)e;
+	FUZZ_CHECK(member == 0 && len && start + len >= start);
+	return 0;
+}
+
+static inline void fuzz_driver(const struct fsd_driver *d, const uint8_t *data, size_t size)
+{
+	struct err e = ERR_INIT;
+	struct blk_source *src = blk_mem(data, size, 512, "fuzz", &e);
+	struct blk_set set = { &src, 1 };
+	struct fsd_volume *v;
+
+	FUZZ_CHECK(src);
+	FUZZ_CHECK(d->probe(src, &e) >= 0);
+	if (d->open(&set, &v, &e) == 0) {
+		uint32_t g = v->info.granule;
+		FUZZ_CHECK(g >= 512 && g <= 4096 && !(g & (g - 1)));
+		FUZZ_CHECK(v->info.size <= size && (v->info.size == size || v->info.size % g == 0));
+		FUZZ_CHECK(v->info.type[0] && (v->info.state == FSD_CLEAN) == !v->info.reason[0]);
+		if (d->map(v, fuzz_extent, v, &e) < 0)
+			FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
+		if (d->arm_ranges(v, fuzz_range, v, &e) < 0)
+			FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
+		d->close(v);
+	} else {
+		FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
+	}
+	blk_close(src);
+}
+
+#ifndef FUZZ_ENGINE
+#include <ftw.h>
+
+static int replay_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
+{
+	FILE *f = flag == FTW_F ? fopen(path, "rb") : NULL;
+	size_t size = (size_t)st->st_size;
+
+	(void)ftw;
+	if (!f)
+		return 0;
+	uint8_t *data = malloc(size + 1);
+	if (data && fread(data, 1, size, f) == size)
+		LLVMFuzzerTestOneInput(data, size);
+	free(data);
+	fclose(f);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		if (nftw(argv[i], replay_one, 16, FTW_PHYS) < 0)
+			return EXIT_FAILURE;
+	}
+	return EXIT_SUCCESS;
+}
+#endif
+
+#endif
