@@ -118,7 +118,7 @@ static void describe(struct fsd_info *info, const struct fsd_signature *s)
 	if (s->is_ambivalent)
 		snprintf(info->notice, sizeof(info->notice), "signatures of several file systems: every block is copied");
 	else if (s->type[0])
-		snprintf(info->notice, sizeof(info->notice), "no driver for %s: every block is copied", s->type);
+		snprintf(info->notice, sizeof(info->notice), "%s taken raw: every block is copied", s->type);
 }
 
 static int raw_open(const struct blk_set *set, struct fsd_volume **ret, struct err *e)

@@ -87,8 +87,9 @@ static void describe_table(struct fat_volume *v)
 	if (v->t.nr_bad)
 		used += (size_t)snprintf(notice, room, "%u clusters marked bad were left out", v->t.nr_bad);
 	if (v->t.nr_different)
-		used += (size_t)snprintf(notice + used, room - used, "%sthe copies of the FAT differ in %u entries: what either uses is copied",
-			used ? "; " : "", v->t.nr_different);
+		used += (size_t)snprintf(notice + used, room - used,
+			"%sthe copies of the FAT differ in %u entries: what either uses is copied", used ? "; " : "",
+			v->t.nr_different);
 	if (v->t.has_unreadable)
 		snprintf(notice + used, room - used, "%sone copy of the FAT is partly unreadable", used ? "; " : "");
 }

@@ -7,6 +7,8 @@
 
 #include "base/arith.h"
 
+#include <string.h>
+
 #define PIECE_ENTRIES (256U << 10) /* even, so that a piece of FAT12 entries begins at a whole byte; 1 MiB of FAT32 */
 
 struct fat_scan {
@@ -113,7 +115,8 @@ static int scan(struct fat_scan *s, struct err *e)
 int fat_table_read(struct blk_source *src, const struct fat_layout *l, struct fat_table *ret, struct err *e)
 {
 	struct fat_table t = { .used = alloc_array((size_t)l->nr_clusters / 64 + 1, sizeof(uint64_t)) };
-	struct fat_scan s = { .src = src, .l = l, .t = &t, .bad_mark = l->bits == 32 ? 0x0ffffff7 : l->bits == 16 ? 0xfff7 : 0xff7 };
+	uint32_t bad_mark = l->bits == 32 ? 0x0ffffff7 : l->bits == 16 ? 0xfff7 : 0xff7;
+	struct fat_scan s = { .src = src, .l = l, .t = &t, .bad_mark = bad_mark };
 	size_t piece = bytes_of(l, (uint32_t)min_u64(PIECE_ENTRIES, l->nr_clusters + FAT_FIRST_CLUSTER));
 	AUTO_FREE uint8_t *bufs = alloc_array(l->nr_valid_fats, piece);
 

@@ -7,6 +7,8 @@
 
 #include "base/arith.h"
 
+#include <string.h>
+
 #define DIR_ENTRY    32U
 #define ATTR_MASK    0x3f
 #define ATTR_LONG    0x0f

@@ -143,7 +143,7 @@ START_TEST(names_come_from_libblkid)
 	ck_assert_str_eq(o.v->info.type, "ext4");
 	ck_assert_str_eq(o.v->info.label, "my label");
 	ck_assert_str_eq(o.v->info.uuid, "11223344-5566-7788-99aa-bbccddeeff00");
-	ck_assert_str_eq(o.v->info.notice, "no driver for ext4: every block is copied");
+	ck_assert_str_eq(o.v->info.notice, "ext4 taken raw: every block is copied");
 	collect_arm(&o);
 	ck_assert_uint_eq(o.c.nr_arm, 2);
 	expect_arm(&o, 0, 0, 128 * KIB);
