@@ -8,12 +8,18 @@
 
 static char dir[64], img[96];
 
+/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test_fat.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(img, sizeof(img), "%s/img", dir);
 	setenv("MTOOLS_SKIP_CHECK", "1", 1);
+}
+
+static void fresh(void)
+{
+	unlink(img);
 }
 
 static void teardown(void)
@@ -630,7 +636,8 @@ int main(void)
 	Suite *s = suite_create("fat");
 	TCase *tc = tcase_create("fat");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_unchecked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, fresh, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, copy_passes_fsck, 0, NR_CASES);
 	tcase_add_test(tc, arm_ranges_are_the_boot_sectors);

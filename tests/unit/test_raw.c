@@ -8,11 +8,17 @@
 
 static char dir[64], img[96];
 
+/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test_raw.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(img, sizeof(img), "%s/img", dir);
+}
+
+static void fresh(void)
+{
+	unlink(img);
 }
 
 static void teardown(void)
@@ -279,7 +285,8 @@ int main(void)
 	Suite *s = suite_create("raw");
 	TCase *tc = tcase_create("raw");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_unchecked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, fresh, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, unknown_content);
 	tcase_add_test(tc, empty_volume);

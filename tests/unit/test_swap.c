@@ -7,11 +7,17 @@
 
 static char dir[64], img[96];
 
+/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
 	snprintf(dir, sizeof(dir), "/tmp/test_swap.XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(img, sizeof(img), "%s/img", dir);
+}
+
+static void fresh(void)
+{
+	unlink(img);
 }
 
 static void teardown(void)
@@ -257,7 +263,8 @@ int main(void)
 	Suite *s = suite_create("swap");
 	TCase *tc = tcase_create("swap");
 
-	tcase_add_checked_fixture(tc, setup, teardown);
+	tcase_add_unchecked_fixture(tc, setup, teardown);
+	tcase_add_checked_fixture(tc, fresh, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, only_the_header_page_is_used, 0, 5);
 	tcase_add_loop_test(tc, hibernated_systems_are_reported, 0, 6);
