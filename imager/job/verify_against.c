@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Verify a disk against an image: every used byte equal, every zero byte zero, adaptations included. What differs is
+ * narrowed down to leaves by decoding the image's chunk again.
+ */
+#include "imager/job/verify.h"
+
+#include "base/arith.h"
+#include "imager/image/reader.h"
+#include "imager/job/damage.h"
+#include "imager/job/disk_check.h"
+
+#include <stdio.h>
+#include <string.h>
+
+struct against {
+	const struct verify_options *o;
+	struct verify_result *ret;
+	struct img_reader *reader;
+	const struct img_manifest *m;
+	size_t only_region;
+	struct blk_source *disks[IMG_MAX_DISKS];
+	struct expected *x;
+	struct special_chunk *special;
+	size_t nr_special;
+	uint64_t total;
+	uint8_t *content; /* CHUNK_SIZE */
+	struct chunk_codec *codec;
+};
+
+static int open_disks(struct against *a, struct err *e)
+{
+	size_t nr = 0, wanted = a->only_region == SIZE_MAX ? a->m->nr_disks : 1;
+
+	while (a->o->against[nr])
+		nr++;
+	if (nr != wanted)
+		return err_set(e, ERR_USAGE, 0, "the image needs %zu disk%s to compare with, %zu given", wanted, wanted == 1 ? "" : "s", nr);
+	for (size_t i = 0; i < wanted; i++) {
+		uint32_t d = a->only_region == SIZE_MAX ? (uint32_t)i : a->m->regions[a->only_region].disk;
+		if (!(a->disks[d] = blk_open(a->o->against[i], 0, true, e)))
+			return -1;
+	}
+	return 0;
+}
+
+/* A disk too small to hold the image is a finding, not a refusal: nothing will be written. */
+static int plan(struct against *a, struct err *e)
+{
+	uint64_t sizes[IMG_MAX_DISKS] = { 0 };
+	const char *names[IMG_MAX_DISKS] = { NULL };
+
+	for (size_t i = 0; i < a->m->nr_disks; i++) {
+		sizes[i] = a->disks[i] ? a->disks[i]->size : 0;
+		names[i] = a->disks[i] ? blk_name(a->disks[i]) : "";
+	}
+	if (expected_new(a->m, sizes, names, a->only_region, &a->x, e) < 0) {
+		if (e->code == ERR_REFUSED)
+			e->code = ERR_CORRUPT;
+		return -1;
+	}
+	for (size_t i = 0; i < a->m->nr_regions; i++)
+		if (a->only_region == SIZE_MAX || i == a->only_region)
+			a->total += cmap_bytes(a->m->regions[i].map, EXT_USED) + cmap_bytes(a->m->regions[i].map, EXT_ZERO);
+	return 0;
+}
+
+/* A single volume lies at its own place on a whole disk, or at the start of its own device. */
+static int place_volume(struct against *a, struct err *e)
+{
+	if (a->only_region == SIZE_MAX)
+		return 0;
+	const struct img_region *r = &a->m->regions[a->only_region];
+	AUTO(pt_table) struct pt_table *t = NULL;
+	struct err none = ERR_INIT;
+	bool whole = pt_read(a->disks[r->disk], 0, &t, &none) == 0 && t->kind != PT_NONE;
+
+	if (!whole)
+		a->x->disks[r->disk].shift = r->start;
+	else if (!range_inside(r->start, r->len, a->disks[r->disk]->size))
+		return err_set(e, ERR_CORRUPT, 0, "'%s' ends before the place of this volume", blk_name(a->disks[r->disk]));
+	return 0;
+}
+
+/* The chunks that adaptations change, with the ids they must have on this target. */
+static int find_special(struct against *a, struct err *e)
+{
+	for (size_t i = 0; i < a->m->nr_regions; i++) {
+		const struct img_region *r = &a->m->regions[i];
+		if (!a->x->disks[r->disk].nr_patches || !expected_touches(a->x, r->disk, r->start, r->len))
+			continue;
+		for (uint64_t k = cmap_next_present(r->map, 0); k < cmap_nr_chunks(r->map); k = cmap_next_present(r->map, k + 1)) {
+			uint64_t start = r->start + k * CHUNK_SIZE;
+			struct cmap_chunk c;
+			cmap_get(r->map, k, &c);
+			if (!expected_touches(a->x, r->disk, start, c.len))
+				continue;
+			struct special_chunk *grown = realloc(a->special, (a->nr_special + 1) * sizeof(*grown));
+			if (!grown)
+				return err_nomem(e, "the plan");
+			a->special = grown;
+			if (img_reader_chunk(a->reader, i, k, a->content, e) < 0)
+				return -1;
+			expected_adapt(a->x, r->disk, start, a->content, c.len);
+			struct special_chunk *s = &a->special[a->nr_special++];
+			s->present = img_present_index(r, k);
+			if (chunk_id(a->codec, a->content, s->id, NULL, e) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+/* Narrow a differing chunk down to leaves. */
+static int differs(void *arg, const struct img_cursor *at, const uint8_t *content, struct err *e)
+{
+	struct against *a = arg;
+	const struct img_region *r = &a->m->regions[at->region];
+	uint64_t start = r->start + at->i * CHUNK_SIZE;
+	struct cmap_chunk c;
+
+	a->ret->nr_bad_chunks++;
+	cmap_get(r->map, at->i, &c);
+	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0)
+		return damage_on_disk(a->ret, a->m, at->region, start, c.len, "differs from the image", e);
+	expected_adapt(a->x, r->disk, start, a->content, c.len);
+	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
+		uint32_t n = (uint32_t)min_u64(LEAF_SIZE, c.len - off);
+		if (memcmp(a->content + off, content + off, n) && damage_on_disk(a->ret, a->m, at->region, start + off, n, "differs from the image", e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* What adaptations put behind the image's end lies in no chunk and is compared directly. */
+static int check_patches(struct against *a, struct err *e)
+{
+	for (uint32_t d = 0; d < a->m->nr_disks; d++) {
+		for (size_t i = 0; a->disks[d] && i < a->x->disks[d].nr_patches; i++) {
+			const struct pt_patch *p = &a->x->disks[d].patches[i];
+			AUTO_FREE uint8_t *got = malloc(p->len);
+			if (!got)
+				return err_nomem(e, "a read buffer");
+			if (blk_read(a->disks[d], p->start, got, p->len, e) < 0)
+				return -1;
+			struct damage dam = { .disk = (int)d, .start = p->start, .len = p->len, .volume = "partition table",
+				.what = "differs from what belongs on a disk of this size" };
+			if (p->start >= a->m->disks[d].size && memcmp(got, p->bytes, p->len) && damage_add(a->ret, &dam, e) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int prepare(struct against *a, struct err *e)
+{
+	if (!strcmp(a->o->image, "-"))
+		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
+	if (!(a->reader = img_reader_open(a->o->image, -1, e)))
+		return -1;
+	if (!img_reader_seekable(a->reader))
+		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
+	a->m = img_reader_manifest(a->reader);
+	a->only_region = SIZE_MAX;
+	if (a->o->only && img_find_region(a->m, a->o->only, &a->only_region, e) < 0)
+		return -1;
+	a->content = malloc(CHUNK_SIZE);
+	a->codec = chunk_codec_new(0, e);
+	if (!a->codec)
+		return -1;
+	return a->content ? 0 : err_nomem(e, "a read buffer");
+}
+
+static int compare(struct against *a, const struct progress *p, struct err *e)
+{
+	if (prepare(a, e) < 0 || open_disks(a, e) < 0 || plan(a, e) < 0 || place_volume(a, e) < 0 || find_special(a, e) < 0)
+		return -1;
+	struct disk_check dc = {
+		.x = a->x,
+		.special = a->special,
+		.nr_special = a->nr_special,
+		.disks = a->disks,
+		.threads = a->o->threads,
+		.phase = "verify",
+		.total = a->total,
+		.differs = differs,
+		.arg = a,
+	};
+	if (disk_check_run(&dc, p, e) < 0 || check_patches(a, e) < 0)
+		return -1;
+	a->ret->checked_bytes = dc.checked;
+	a->ret->nr_chunks = dc.nr_chunks;
+	return 0;
+}
+
+int verify_against(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)
+{
+	struct against a = { .o = o, .ret = ret };
+	int r = compare(&a, p, e);
+
+	if (r == 0)
+		r = verify_verdict(ret, o->against[0], e);
+	if (a.reader && a.m)
+		ret->manifest = img_reader_take_manifest(a.reader);
+	expected_free(a.x);
+	for (size_t i = 0; i < IMG_MAX_DISKS; i++)
+		blk_close(a.disks[i]);
+	free(a.special);
+	free(a.content);
+	chunk_codec_free(a.codec);
+	img_reader_close(a.reader);
+	return r;
+}
