@@ -4,8 +4,8 @@ PREFIX  ?= /usr/local
 DESTDIR ?=
 CC      ?= gcc
 SAN     ?=
-B       := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 comma   := ,
+B       := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 
 VERSION := 0.1.0
 
