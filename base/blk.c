@@ -88,6 +88,12 @@ int blk_read_back(struct blk_sink *s, uint64_t off, void *buf, size_t len, struc
 	return len ? s->ops->read_back(s, off, buf, len, e) : 0;
 }
 
+void blk_rescan(struct blk_sink *s)
+{
+	if (s->ops->rescan)
+		s->ops->rescan(s);
+}
+
 void blk_sink_close(struct blk_sink *s)
 {
 	if (s)

@@ -69,6 +69,8 @@ struct blk_sink_ops {
 	int (*flush)(struct blk_sink *s, struct err *e);
 	/* Read exactly len bytes from the medium, not from a cache that writes went through (as far as the system allows). */
 	int (*read_back)(struct blk_sink *s, uint64_t off, void *buf, size_t len, struct err *e);
+	/* Let the system look at the partition table again. Optional; a failure is of no consequence for what is on the disk. */
+	void (*rescan)(struct blk_sink *s);
 	void (*close)(struct blk_sink *s);
 };
 
@@ -86,6 +88,7 @@ int blk_zero(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e);
 int blk_discard(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e);
 int blk_flush(struct blk_sink *s, struct err *e);
 int blk_read_back(struct blk_sink *s, uint64_t off, void *buf, size_t len, struct err *e);
+void blk_rescan(struct blk_sink *s);
 void blk_sink_close(struct blk_sink *s);
 AUTO_DEFINE(blk_sink, blk_sink_close)
 

@@ -269,6 +269,14 @@ static int sink_read_back(struct blk_sink *s, uint64_t off, void *buf, size_t le
 	return pread_all(f->fd, s->name, off, buf, len, e);
 }
 
+static void sink_rescan(struct blk_sink *s)
+{
+	struct file_sink *f = (struct file_sink *)s;
+
+	if (f->is_device)
+		ioctl(f->fd, BLKRRPART); /* EINVAL for a device that has no partitions: nothing is lost */
+}
+
 static void sink_close(struct blk_sink *s)
 {
 	struct file_sink *f = (struct file_sink *)s;
@@ -308,6 +316,7 @@ struct blk_sink *blk_sink_open(const char *path, struct err *e)
 		.discard = sink_discard,
 		.flush = sink_flush,
 		.read_back = sink_read_back,
+		.rescan = sink_rescan,
 		.close = sink_close,
 	};
 	struct file_sink *f = alloc_array(1, sizeof(*f));

@@ -472,6 +472,8 @@ int img_envelope_decode(struct img_manifest *m, const uint8_t *bytes, size_t len
 	while ((r = next_section(&c, &type, &flags, &sec, e)) > 0) {
 		if (type <= last)
 			return corrupt(e, "the sections of the envelope are not in order");
+		if (flags)
+			return corrupt(e, "a section of the envelope has flags");
 		last = type;
 		if (type == ENV_CREATED)
 			m->created = get_int(&sec, 8);

@@ -109,7 +109,7 @@ struct img_manifest {
 	char tool[64];
 	uint32_t level;
 	char *note; /* owned, NULL when none */
-	uint64_t read_bytes;
+	uint64_t read_bytes; /* to be read from the source, as planned */
 };
 
 /* img_manifest_new - empty; NULL and *e when memory is gone */

@@ -231,6 +231,7 @@ static int plan(struct capture *cap, struct err *e)
 	img_manifest_number(cap->m);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
+	cap->m->read_bytes = cap->total;
 	return 0;
 }
 

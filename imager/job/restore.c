@@ -168,6 +168,9 @@ static int arm(struct restore *rs, struct err *e)
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
 			return -1;
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d])
+			blk_rescan(rs->sinks[d]);
 	return 0;
 }
 
