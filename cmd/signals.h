@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SIGINT and SIGTERM ask the running job to stop; the job cleans up and the program ends with 128+n. */
+#ifndef CALCO_CMD_SIGNALS_H
+#define CALCO_CMD_SIGNALS_H
+
+#include <stdbool.h>
+
+/*
+ * signals_install - from now on the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second ends the program at once
+ *
+ * SIGPIPE is ignored: a closed pipe is an ordinary write error (EPIPE).
+ */
+void signals_install(void);
+
+/* signals_stopped - for struct progress; arg is not used. Thread-safe. */
+bool signals_stopped(void *arg);
+
+/* signals_last - the signal that came, 0 when none did */
+int signals_last(void);
+
+#endif
