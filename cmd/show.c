@@ -1,0 +1,185 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The manifest on the screen; see show.h. */
+#include "cmd/show.h"
+
+#include "base/size.h"
+#include "cmd/text.h"
+#include "fsdrivers/fsdriver.h"
+#include "imager/disk/table.h"
+#include "imager/image/manifest.h"
+
+#define MAX_BAD_LINES 50
+
+const char *show_table_name(uint8_t table)
+{
+	return pt_kind_name(table == PT_GPT ? PT_GPT : table == PT_MBR ? PT_MBR : PT_NONE);
+}
+
+uint64_t show_stored_bytes(const struct img_manifest *m, int disk)
+{
+	uint64_t sum = 0; /* at most the sum of the disks' sizes, which the decoder checked */
+
+	for (size_t i = 0; i < m->nr_regions; i++)
+		if (disk < 0 || m->regions[i].disk == (uint32_t)disk)
+			sum += cmap_bytes(m->regions[i].map, EXT_USED);
+	return sum;
+}
+
+char *show_volume_at(const struct img_manifest *m, uint32_t disk, uint64_t offset, char *out, size_t size)
+{
+	out[0] = '\0';
+	for (size_t i = 0; i < m->nr_regions; i++) {
+		const struct img_region *r = &m->regions[i];
+		if (r->disk == disk && offset >= r->start && offset - r->start < r->len) {
+			img_describe_region(m, i, out, size);
+			break;
+		}
+	}
+	return out;
+}
+
+void show_identity(struct out *o, const struct img_manifest *m)
+{
+	char hex[2 * IMG_ID_SIZE + 1], text[40];
+
+	out_str(o, "name", "name", m->name);
+	out_u64(o, "image_version", "version", m->version);
+	out_str(o, "created", NULL, text_time(m->created, true, text));
+	out_str(o, NULL, "captured", text_time(m->created, false, text));
+	out_str(o, "tool", "by", m->tool);
+	out_str(o, "note", "note", m->note);
+	out_str(o, "lineage", "lineage", text_uuid(m->lineage, text));
+	out_str(o, "root", "root", m->has_root ? text_hex(m->root, IMG_ID_SIZE, hex) : NULL);
+	out_u64(o, "level", NULL, m->level);
+	out_u64(o, "chunks", NULL, m->nr_present);
+	out_u64(o, "read_bytes", NULL, m->read_bytes);
+}
+
+static const struct img_volume *volume_of(const struct img_manifest *m, size_t region_index)
+{
+	for (size_t i = 0; i < m->nr_volumes; i++)
+		if (m->volumes[i].region == region_index)
+			return &m->volumes[i];
+	return NULL;
+}
+
+static void state_cell(struct out_table *t, const struct img_volume *v)
+{
+	char text[96];
+
+	if (v->flags & (IMG_VOL_RAW_ASKED | IMG_VOL_RAW_FALLBACK))
+		snprintf(text, sizeof(text), "taken raw%s", v->flags & IMG_VOL_RAW_ASKED ? " as asked" : "");
+	else
+		snprintf(text, sizeof(text), "%s%s", fsd_state_name(v->state), v->flags & IMG_VOL_SKIPPED ? ", content skipped" : "");
+	out_cell_str(t, text);
+}
+
+static void volume_row(struct out_table *t, const struct img_manifest *m, size_t index)
+{
+	const struct img_region *r = &m->regions[index];
+	const struct img_volume *v = volume_of(m, index);
+
+	if (r->number)
+		out_cell_u64(t, r->number);
+	else
+		out_cell_str(t, "-");
+	out_cell_str(t, v ? v->type : r->kind == PT_REGION_OVERLAP ? "overlap" : "");
+	out_cell_str(t, v ? v->label : "");
+	out_cell_bytes(t, r->len);
+	out_cell_bytes(t, cmap_bytes(r->map, EXT_USED));
+	if (v)
+		state_cell(t, v);
+	else
+		out_cell_none(t);
+}
+
+static void gap_row(struct out_table *t, const struct img_manifest *m, size_t disk)
+{
+	uint64_t size = 0, used = 0;
+
+	for (size_t i = 0; i < m->nr_regions; i++) {
+		const struct img_region *r = &m->regions[i];
+		if (r->disk == disk && r->kind == PT_REGION_GAP) {
+			size += r->len;
+			used += cmap_bytes(r->map, EXT_USED);
+		}
+	}
+	if (!size)
+		return;
+	out_cell_str(t, "-");
+	out_cell_str(t, "gaps");
+	out_cell_none(t);
+	out_cell_bytes(t, size);
+	out_cell_bytes(t, used);
+	out_cell_none(t);
+}
+
+static void disk_table(struct out *o, const struct img_manifest *m, size_t disk)
+{
+	static const struct out_column columns[] = {
+		{ .title = "PART", .right = true }, { .title = "TYPE" }, { .title = "LABEL" },
+		{ .title = "SIZE", .right = true }, { .title = "STORED", .right = true }, { .title = "STATE" },
+	};
+	struct out_table t;
+
+	out_table_begin(&t, o, NULL, columns, sizeof(columns) / sizeof(columns[0]));
+	for (size_t i = 0; i < m->nr_regions; i++)
+		if (m->regions[i].disk == disk && m->regions[i].kind != PT_REGION_GAP)
+			volume_row(&t, m, i);
+	gap_row(&t, m, disk);
+	out_table_end(&t);
+}
+
+static void disk_headline(struct out *o, const struct img_manifest *m, size_t disk)
+{
+	const struct img_disk *d = &m->disks[disk];
+	char size[32];
+
+	size_format(d->size, size);
+	out_line(o, "disk %zu of %zu: %s%s%s%s%s, %s, table %s, sectors of %u bytes", disk + 1, m->nr_disks,
+		d->source[0] ? d->source : "(no name)", d->model[0] ? ", " : "", d->model, d->serial[0] ? ", serial " : "", d->serial,
+		size, show_table_name(d->table), d->sector_size);
+}
+
+static void notices(struct out *o, const struct img_manifest *m)
+{
+	char what[256];
+
+	for (size_t i = 0; i < m->nr_volumes; i++) {
+		const struct img_volume *v = &m->volumes[i];
+		if (!v->notice[0])
+			continue;
+		snprintf(what, sizeof(what), "%s", v->type);
+		if (v->region != IMG_NO_INDEX)
+			img_describe_region(m, v->region, what, sizeof(what));
+		out_line(o, "  note: %s: %s", what, v->notice);
+	}
+}
+
+void show_layout(struct out *o, const struct img_manifest *m)
+{
+	if (o->is_json) {
+		show_layout_json(o, m);
+		return;
+	}
+	for (size_t i = 0; i < m->nr_disks; i++) {
+		disk_headline(o, m, i);
+		disk_table(o, m, i);
+	}
+	notices(o, m);
+}
+
+void show_bad_ranges(struct out *o, const struct img_manifest *m)
+{
+	char what[256];
+
+	if (o->is_json || !m->nr_bad)
+		return;
+	out_line(o, "unreadable, stored as zeros:");
+	for (size_t i = 0; i < m->nr_bad && i < MAX_BAD_LINES; i++)
+		out_line(o, "  disk %u, %llu bytes at %llu, in %s", m->bad[i].disk + 1, (unsigned long long)m->bad[i].len,
+			(unsigned long long)m->bad[i].start,
+			show_volume_at(m, m->bad[i].disk, m->bad[i].start, what, sizeof(what)));
+	if (m->nr_bad > MAX_BAD_LINES)
+		out_line(o, "  and %zu more; --json lists all", m->nr_bad - MAX_BAD_LINES);
+}
