@@ -1,0 +1,216 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* calco restore: an image is written to its targets, and read back. */
+#include "base/size.h"
+#include "cmd/cmd.h"
+#include "cmd/confirm.h"
+#include "cmd/operands.h"
+#include "cmd/out.h"
+#include "cmd/progress_ui.h"
+#include "cmd/restore_plan.h"
+#include "cmd/show.h"
+#include "cmd/targets.h"
+#include "cmd/text.h"
+#include "imager/image/manifest.h"
+#include "imager/image/reader.h"
+#include "imager/job/job.h"
+
+#include <unistd.h>
+
+struct restore_args {
+	struct common_args common;
+	bool no_verify, yes, dry_run;
+	const char *only, *state;
+	unsigned scrub; /* enum scrub, in the order of the option's words */
+	struct opt_number threads;
+	struct opt_list confirm;
+};
+
+#define FIELD(f) offsetof(struct restore_args, f)
+static const struct opt options[] = {
+	{ .name = "confirm", .kind = OPT_LIST, .offset = FIELD(confirm), .value = "TEXT",
+		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; one for each disk" },
+	{ .name = "yes", .kind = OPT_FLAG, .offset = FIELD(yes), .help = "do not ask; enough for a target that holds nothing" },
+	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
+		.help = "write only this volume (partition number, label or UUID)" },
+	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
+	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
+		.help = "what becomes of space the image does not use (default discard)" },
+	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
+		.help = "where the bytes are saved that are cleared first" },
+	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
+		.help = "decompressing threads (default: one per core)", .min = 1, .max = 1024 },
+	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show the plan, write nothing" },
+	OPT_PROGRESS,
+	OPT_JSON,
+	{ .name = NULL },
+};
+
+static void report_json(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
+{
+	out_result(out);
+	out_bool(out, "dry_run", NULL, o->dry_run);
+	out_str(out, "image", NULL, o->image);
+	restore_plan_json(out, r->manifest, t);
+	if (r->manifest)
+		show_identity(out, r->manifest);
+	if (o->dry_run)
+		return;
+	out_u64(out, "written_bytes", NULL, r->written_bytes);
+	out_u64(out, "verified_bytes", NULL, r->verified_bytes);
+	out_u64(out, "discarded_bytes", NULL, r->discarded_bytes);
+	out_u64(out, "written_chunks", NULL, r->nr_chunks);
+	out_bool(out, "read_back", NULL, !o->no_verify);
+	out_bool(out, "resized_table", NULL, r->resized_table);
+	out_str(out, "state_file", NULL, r->state_file[0] ? r->state_file : NULL);
+	out_seconds(out, "seconds", NULL, r->seconds);
+}
+
+static void report_text(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
+{
+	char size[32], seconds[32];
+
+	for (size_t i = 0; i < t->nr; i++)
+		out_line(out, "restored '%s' version %llu to %s", r->manifest->name, (unsigned long long)r->manifest->version,
+			t->list[i].path);
+	size_format(r->written_bytes, size);
+	out_line(out, "  written      %s in %s", size, text_duration(r->seconds, seconds));
+	size_format(r->verified_bytes, size);
+	if (o->no_verify)
+		out_line(out, "  read back    no (--no-verify); 'calco verify %s --against DISK' does it later", o->image);
+	else
+		out_line(out, "  read back    %s, equal", size);
+	if (r->discarded_bytes)
+		out_bytes(out, NULL, "discarded", r->discarded_bytes);
+	if (r->resized_table)
+		out_line(out, "  table        the GPT's backup was moved to the end of the larger disk");
+	if (r->state_file[0])
+		out_line(out, "  saved        %s: the target's old bytes that were cleared first", r->state_file);
+}
+
+/* Plan only: the job checks what it can, and tells about an image that comes through a pipe. */
+static int dry_run(struct invocation *inv, const struct restore_options *o, const struct targets *t, const struct img_manifest *m,
+	struct err *e)
+{
+	struct restore_result r = { .manifest = NULL };
+	struct progress_ui ui;
+	bool all_exist = true;
+	int ret = 0;
+
+	for (size_t i = 0; i < t->nr; i++)
+		all_exist &= t->list[i].kind == TARGET_EXISTS;
+	if (all_exist) {
+		progress_ui_open(&ui, PROGRESS_NONE);
+		ret = restore_run(o, &r, &ui.progress, e);
+		progress_ui_close(&ui);
+	}
+	if (!ret) {
+		struct restore_result shown = { .manifest = r.manifest ? r.manifest : (struct img_manifest *)m };
+		if (inv->out->is_json)
+			report_json(inv->out, o, t, &shown);
+		else
+			restore_plan_text(inv->out, shown.manifest, t, o->only);
+		out_line(inv->out, "nothing was written");
+	}
+	img_manifest_free(r.manifest);
+	return ret;
+}
+
+static int restore(struct invocation *inv, const struct restore_options *o, const struct targets *t, struct err *e)
+{
+	const struct restore_args *a = inv->args;
+	struct restore_result r = { .manifest = NULL };
+	struct progress_ui ui;
+
+	if (targets_create(t, e) < 0)
+		return -1;
+	progress_ui_open(&ui, a->common.progress);
+	int ret = restore_run(o, &r, &ui.progress, e);
+	for (size_t i = 0; ret < 0 && i < t->nr; i++)
+		if (t->list[i].kind != TARGET_EXISTS)
+			progress_notice(&ui.progress, "the file '%s' was made by this command and is not complete", t->list[i].path);
+	progress_ui_close(&ui);
+	if (!ret && inv->out->is_json)
+		report_json(inv->out, o, t, &r);
+	else if (!ret)
+		report_text(inv->out, o, t, &r);
+	img_manifest_free(r.manifest);
+	return ret;
+}
+
+/* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
+static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct targets *t, struct err *e)
+{
+	const struct restore_args *a = inv->args;
+	struct out plan;
+	struct restore_options o = {
+		.image = rq->image,
+		.in_fd = STDIN_FILENO,
+		.disks = t->paths->items,
+		.nr_disks = t->nr,
+		.threads = (unsigned)a->threads.n,
+		.no_verify = a->no_verify,
+		.scrub = a->scrub,
+		.only = a->only,
+		.state_file = a->state,
+		.dry_run = a->dry_run,
+	};
+
+	if (a->dry_run)
+		return dry_run(inv, &o, t, rq->m, e);
+	if (!inv->out->is_json) {
+		out_init(&plan, NULL, false);
+		out_to_stderr(&plan);
+		restore_plan_text(&plan, rq->m, t, a->only);
+	}
+	if (targets_confirm(rq, t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
+		return -1;
+	return restore(inv, &o, t, e);
+}
+
+static int run(struct invocation *inv, struct err *e)
+{
+	const struct restore_args *a = inv->args;
+	struct targets_request rq = {
+		.image = inv->operands[0],
+		.disks = inv->operands + 1,
+		.nr_disks = inv->nr_operands - 1,
+		.only = a->only,
+		.state_file = a->state,
+		.yes = a->yes,
+		.confirm = &a->confirm,
+	};
+	AUTO(img_reader) struct img_reader *reader = NULL;
+	struct targets targets;
+
+	if (image_check_pipe(rq.image, e) < 0)
+		return -1;
+	/* A pipe can be read only once, and that is the job's. */
+	if (!image_is_pipe(rq.image)) {
+		reader = img_reader_open(rq.image, -1, e);
+		if (!reader)
+			return -1;
+		rq.m = img_reader_manifest(reader);
+	}
+	int ret = targets_check(&rq, &targets, e);
+	if (!ret)
+		ret = plan_and_run(inv, &rq, &targets, e);
+	targets_free(&targets);
+	return ret;
+}
+
+const struct cmd cmd_restore = {
+	.name = "restore",
+	.summary = "Write an image to disks, and prove what was written",
+	.operands = "IMAGE DISK...",
+	.details =
+		"WHAT THE TARGETS HOLD IS LOST. Mounted or used disks are refused, and so are\n"
+		"smaller ones; a target that holds data must be confirmed. Everything that can be\n"
+		"checked is checked before the first write. The data is written, flushed and read\n"
+		"back; only then the disk is made bootable. A disk whose restore was cut short\n"
+		"does not boot; the same command finishes it. A file that does not exist is made.",
+	.options = options,
+	.args_size = sizeof(struct restore_args),
+	.min_operands = 2,
+	.max_operands = 65, /* the image, and as many disks as it can hold */
+	.run = run,
+};

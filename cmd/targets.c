@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Targets of a restore; see targets.h. */
+#include "cmd/targets.h"
+
+#include "base/arith.h"
+#include "cmd/confirm.h"
+#include "imager/image/manifest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* The folder a file lies in, which exists although the file may not. */
+static void folder_of(const char *path, char *out, size_t size)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash)
+		snprintf(out, size, ".");
+	else
+		snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
+}
+
+static int kind_of(const char *path, enum target_kind *ret, struct err *e)
+{
+	struct stat st;
+
+	*ret = TARGET_EXISTS;
+	if (!stat(path, &st)) {
+		if (S_ISREG(st.st_mode) && !st.st_size)
+			*ret = TARGET_EMPTY_FILE;
+		return 0;
+	}
+	if (errno != ENOENT)
+		return err_set(e, ERR_FAILED, errno, "looking at the target '%s'", path);
+	/* A mistyped disk must not become a file that fills the memory behind /dev. */
+	if (!strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9)) {
+		err_set(e, ERR_USAGE, 0, "there is no disk '%s'", path);
+		return err_hint(e, "'calco disks' lists what is attached");
+	}
+	*ret = TARGET_MISSING;
+	return 0;
+}
+
+/* Bytes the target must have. With --only on a partition device that is the volume, else the disk up to what is written. */
+static int need_of(const struct targets_request *rq, size_t disk, bool is_partition, uint64_t *ret, struct err *e)
+{
+	size_t region;
+
+	*ret = 0;
+	if (!rq->m)
+		return 0;
+	*ret = rq->m->disks[disk].size;
+	if (!rq->only)
+		return 0;
+	if (img_find_region(rq->m, rq->only, &region, e) < 0)
+		return err_wrap(e, "--only");
+	const struct img_region *r = &rq->m->regions[region];
+	if (is_partition)
+		*ret = r->len;
+	else if (r->disk == disk)
+		*ret = r->start + r->len; /* inside its disk: checked by the decoder */
+	return 0;
+}
+
+static int check_new_file(const struct target *t, struct err *e)
+{
+	if (t->need_size)
+		return 0;
+	err_set(e, ERR_USAGE, 0, "the target '%s' is %s, and the image from standard input does not tell its size in time", t->path,
+		t->kind == TARGET_MISSING ? "not there" : "an empty file");
+	return err_hint(e, "make the file first, at least as large as the disk: truncate -s SIZE %.100s", t->path);
+}
+
+/*
+ * What must not be target i: the image, the folder of the state file, and the other targets. Each target gets its own NULL-terminated
+ * list in one array of nr * (nr + 3) places.
+ */
+static const char **list_in_use(const struct targets_request *rq, struct targets *t, size_t i)
+{
+	const char **list = t->in_use + i * (t->nr + 3);
+	size_t n = 0;
+
+	if (!image_is_pipe(rq->image))
+		list[n++] = rq->image;
+	if (t->state_folder[0])
+		list[n++] = t->state_folder;
+	for (size_t k = 0; k < t->nr; k++)
+		if (k != i && t->list[k].kind != TARGET_MISSING)
+			list[n++] = t->paths->items[k];
+	list[n] = NULL;
+	return list;
+}
+
+static int check_target(const struct targets_request *rq, struct targets *all, size_t i, struct err *e)
+{
+	struct target *t = &all->list[i];
+	struct dev_info dev = { .is_partition = false };
+
+	for (size_t k = 0; k < i; k++)
+		if (!strcmp(t->path, all->list[k].path))
+			return err_set(e, ERR_USAGE, 0, "the target '%s' is named twice", t->path);
+	if (t->kind == TARGET_EXISTS && dev_inspect(t->path, &dev, e) < 0)
+		return -1;
+	if (need_of(rq, i, dev.is_partition, &t->need_size, e) < 0)
+		return -1;
+	if (t->kind != TARGET_EXISTS) {
+		/* A new file gets the whole disk's size, also when only one volume is written. */
+		t->need_size = rq->m ? rq->m->disks[i].size : 0;
+		if (check_new_file(t, e) < 0)
+			return -1;
+	}
+	t->rq = (struct guard_request){
+		.target = t->path,
+		.need_size = t->kind == TARGET_EXISTS ? t->need_size : 0,
+		.need_sector_size = rq->m && t->kind == TARGET_EXISTS && !rq->only ? rq->m->disks[i].sector_size : 0,
+		.in_use = list_in_use(rq, all, i),
+		.yes = rq->yes,
+		.confirm = i < rq->confirm->nr ? rq->confirm->items[i] : NULL,
+	};
+	if (t->kind == TARGET_MISSING)
+		return 0;
+	return guard_check(&t->rq, &t->verdict, e);
+}
+
+static int check_numbers(const struct targets_request *rq, struct err *e)
+{
+	size_t nr = rq->m ? rq->m->nr_disks : rq->nr_disks;
+
+	if (rq->nr_disks != nr) {
+		err_set(e, ERR_USAGE, 0, "the image holds %zu disk%s, %zu target%s named", nr, nr == 1 ? "" : "s", rq->nr_disks,
+			rq->nr_disks == 1 ? " is" : "s are");
+		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
+	}
+	if (rq->confirm->nr > rq->nr_disks)
+		return err_set(e, ERR_USAGE, 0, "--confirm is given %zu times for %zu target%s", rq->confirm->nr, rq->nr_disks,
+			rq->nr_disks == 1 ? "" : "s");
+	return 0;
+}
+
+int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
+{
+	*ret = (struct targets){ .paths = NULL };
+	if (check_numbers(rq, e) < 0)
+		return -1;
+	ret->paths = disk_paths_resolve(rq->disks, rq->nr_disks, e);
+	if (!ret->paths)
+		return -1;
+	ret->list = alloc_array(rq->nr_disks, sizeof(*ret->list));
+	ret->in_use = alloc_array(rq->nr_disks * (rq->nr_disks + 3), sizeof(*ret->in_use)); /* at most 64 disks */
+	if (!ret->list || !ret->in_use)
+		return err_nomem(e, "the list of targets");
+	ret->nr = rq->nr_disks;
+	if (rq->state_file)
+		folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder));
+	for (size_t i = 0; i < ret->nr; i++) {
+		ret->list[i].path = ret->paths->items[i];
+		if (kind_of(ret->list[i].path, &ret->list[i].kind, e) < 0)
+			return -1;
+	}
+	for (size_t i = 0; i < ret->nr; i++)
+		if (check_target(rq, ret, i, e) < 0)
+			return -1;
+	return 0;
+}
+
+/* Would text confirm target i? */
+static bool text_fits(const struct targets *t, size_t i, const char *text)
+{
+	struct guard_request rq = t->list[i].rq;
+	struct err ignored = ERR_INIT;
+
+	rq.confirm = text;
+	return !guard_confirm(&rq, &t->list[i].verdict, &ignored);
+}
+
+/* The texts are right but in the wrong order: e gets the order that fits as its hint. */
+static void suggest_order(const struct targets_request *rq, const struct targets *t, struct err *e)
+{
+	char order[sizeof(e->hint)] = "";
+	size_t used = 0;
+
+	if (rq->confirm->nr != t->nr)
+		return;
+	for (size_t i = 0; i < t->nr; i++) {
+		size_t k = 0;
+		while (k < t->nr && !text_fits(t, i, rq->confirm->items[k]))
+			k++;
+		if (k == t->nr || used >= sizeof(order))
+			return;
+		used += (size_t)snprintf(order + used, sizeof(order) - used, " --confirm %s", rq->confirm->items[k]);
+	}
+	err_hint(e, "the texts fit in this order:%.160s", order);
+}
+
+int targets_confirm(const struct targets_request *rq, const struct targets *t, bool may_ask, struct err *e)
+{
+	for (size_t i = 0; i < t->nr; i++) {
+		if (t->list[i].kind != TARGET_EXISTS)
+			continue;
+		if (confirm_target(&t->list[i].rq, &t->list[i].verdict, may_ask, e) < 0) {
+			if (t->nr > 1 && e->code == ERR_REFUSED)
+				suggest_order(rq, t, e);
+			return -1;
+		}
+	}
+	return 0;
+}
+
+int targets_create(const struct targets *t, struct err *e)
+{
+	for (size_t i = 0; i < t->nr; i++) {
+		const struct target *g = &t->list[i];
+		if (g->kind == TARGET_EXISTS)
+			continue;
+		int flags = O_WRONLY | O_CLOEXEC | (g->kind == TARGET_MISSING ? O_CREAT | O_EXCL : 0);
+		AUTO_CLOSE_FD int fd = open(g->path, flags, 0600); /* a disk holds what only root may read */
+		if (fd < 0)
+			return err_set(e, ERR_FAILED, errno, "making the target '%s'", g->path);
+		if (ftruncate(fd, (off_t)g->need_size) < 0)
+			return err_set(e, ERR_FAILED, errno, "giving the target '%s' %llu bytes", g->path,
+				(unsigned long long)g->need_size);
+	}
+	return 0;
+}
+
+void targets_free(struct targets *t)
+{
+	disk_paths_free(t->paths);
+	free(t->list);
+	free(t->in_use);
+	*t = (struct targets){ .paths = NULL };
+}

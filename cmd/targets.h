@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * The targets of a restore, between the command line and the job: named, judged by the guard, shown, confirmed, and where they are
+ * new plain files, made.
+ */
+#ifndef CALCO_CMD_TARGETS_H
+#define CALCO_CMD_TARGETS_H
+
+#include "cmd/cmd.h"
+#include "cmd/operands.h"
+#include "imager/disk/guard.h"
+
+struct img_manifest;
+
+enum target_kind {
+	TARGET_EXISTS,     /* a device, or a plain file with content: the guard has judged it */
+	TARGET_MISSING,    /* no such file: it will be made */
+	TARGET_EMPTY_FILE, /* a plain file of 0 bytes: it will get the disk's size */
+};
+
+struct target {
+	const char *path;
+	enum target_kind kind;
+	uint64_t need_size; /* bytes; 0: not known before the image is read from its pipe */
+	struct guard_request rq;
+	struct guard_verdict verdict;
+};
+
+/* What the command line says about the targets, all borrowed. */
+struct targets_request {
+	const char *image;            /* path, or "-" */
+	const struct img_manifest *m; /* NULL for a pipe */
+	const char *const *disks;     /* as the user wrote them */
+	size_t nr_disks;
+	const char *only;             /* NULL, or one volume */
+	const char *state_file;       /* NULL, or where cleared bytes are saved */
+	bool yes;
+	const struct opt_list *confirm;
+};
+
+struct targets {
+	struct disk_paths *paths;
+	struct target *list;
+	size_t nr;
+	const char **in_use; /* the image, the state folder, and for each target the others: see targets.c */
+	char state_folder[PATH_MAX];
+};
+
+/*
+ * targets_check - resolve and judge all targets; nothing is written
+ *
+ * ERR_USAGE: wrong number, no such device, or a new file for an image whose size is not known; ERR_REFUSED: the guard's reason.
+ * Release with targets_free(), also after a failure.
+ */
+int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e);
+
+/*
+ * targets_confirm - every target that holds something is confirmed, by options or by typing (@may_ask)
+ *
+ * When --confirm texts fit in another order, the hint says so.
+ */
+int targets_confirm(const struct targets_request *rq, const struct targets *t, bool may_ask, struct err *e);
+
+/* targets_create - make the new files, sparse, in the size of their disk. They stay when the restore fails. */
+int targets_create(const struct targets *t, struct err *e);
+
+void targets_free(struct targets *t);
+
+#endif
