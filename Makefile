@@ -2,7 +2,9 @@
 
 PREFIX  ?= /usr/local
 DESTDIR ?=
-CC      ?= gcc
+ifeq ($(origin CC),default)
+CC      := gcc
+endif
 SAN     ?=
 comma   := ,
 B       := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
@@ -10,64 +12,138 @@ B       := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 VERSION := 0.1.0
 
 LIBS    := libcrypto libzstd libdeflate blkid
-CHECK   := check
 CFLAGS  ?= -O2 -g
 WARN    := -Wall -Wextra -Wshadow -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wno-format-nonliteral
 CPPFLAGS += -I. -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 -DCALCO_VERSION='"$(VERSION)"'
-ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer) \
-	$(shell pkg-config --cflags $(LIBS)) -pthread
-ALL_LDFLAGS = $(LDFLAGS) $(if $(SAN),-fsanitize=$(SAN)) -pthread
-LDLIBS  += $(shell pkg-config --libs $(LIBS))
+SAN_FLAGS = $(if $(SAN),-fsanitize=$(SAN) -fno-sanitize-recover=all -fno-omit-frame-pointer)
+# Asked for on first use, once: "make deps" must work before pkg-config is installed.
+PKG_CFLAGS = $(eval PKG_CFLAGS := $(shell pkg-config --cflags $(LIBS)))$(PKG_CFLAGS)
+PKG_LIBS   = $(eval PKG_LIBS := $(shell pkg-config --libs $(LIBS)))$(PKG_LIBS)
+CHECK_LIBS = $(eval CHECK_LIBS := $(shell pkg-config --libs check))$(CHECK_LIBS)
+ALL_CFLAGS = -std=gnu11 $(WARN) $(CFLAGS) $(SAN_FLAGS) $(PKG_CFLAGS) -pthread
+ALL_LDFLAGS = $(LDFLAGS) $(SAN_FLAGS) -pthread
 
 Q       := $(if $(V),,@)
+# For "make check" and "make demo" without -j: all cores.
+SUBMAKE  = $(MAKE) --no-print-directory $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+say      = $(if $(V),,@echo "  $(1)")
 
 LIB_SRC  := $(wildcard base/*.c fsdrivers/*.c fsdrivers/*/*.c imager/*/*.c)
 CMD_SRC  := $(wildcard cmd/*.c)
 UNIT_SRC := $(wildcard tests/unit/test_*.c)
-FUZZ_SRC := $(wildcard tests/fuzz/*.c)
+FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 TOOL_SRC := $(wildcard tests/tools/*.c)
+MAN      := $(wildcard docs/man/*.[1-9])
 
 LIB      := $(B)/libcalco.a
 PROGRAM  := $(B)/calco
 UNITS    := $(UNIT_SRC:%.c=$(B)/%)
 FUZZERS  := $(FUZZ_SRC:%.c=$(B)/%)
+ENGINES  := $(FUZZ_SRC:tests/fuzz/%.c=build/engine/%)
 TOOLS    := $(TOOL_SRC:%.c=$(B)/%)
 
 all: $(PROGRAM) ## build build/calco
 
 $(B)/%.o: %.c
 	@mkdir -p $(@D)
-	$(if $(V),,@echo "  CC   $<")
+	$(call say,CC   $<)
 	$(Q)$(CC) $(CPPFLAGS) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 $(LIB): $(LIB_SRC:%.c=$(B)/%.o)
-	$(if $(V),,@echo "  AR   $@")
+	$(call say,AR   $@)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
 $(PROGRAM): $(CMD_SRC:%.c=$(B)/%.o) $(LIB)
-	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+$(UNITS) $(FUZZERS) $(TOOLS): $(B)/%: $(B)/%.o $(LIB)
+$(UNITS): LDLIBS += $(CHECK_LIBS)
+$(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS):
+	$(call say,LD   $@)
+	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LDLIBS)
 
-$(UNITS): $(B)/%: $(B)/%.o $(LIB)
-	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS) $$(pkg-config --libs $(CHECK))
+# The same fuzz targets with libFuzzer's engine; everything is compiled anew, instrumented.
+$(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
+	@mkdir -p $(@D)
+	$(call say,FUZZ $@)
+	$(Q)clang $(CPPFLAGS) -DFUZZ_ENGINE -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined $(PKG_CFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
 
-$(FUZZERS) $(TOOLS): $(B)/%: $(B)/%.o $(LIB)
-	$(if $(V),,@echo "  LD   $@")
-	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(LDLIBS)
+## --- checking
 
 deps: ## install the Debian packages needed to build and test (as root)
 	tests/deps.sh build check
 
-unit: $(UNITS) ## build and run the unit tests only
+check: deps ## build, then every test; installs what is missing first
+	$(Q)$(SUBMAKE) check-all
+
+demo: deps ## capture, verify and restore a small disk, explained step by step
+	$(Q)$(SUBMAKE) $(PROGRAM)
+	$(Q)tests/demo.sh $(PROGRAM)
+
+# One after the other, so that what is printed can be read.
+check-all: $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS)
+	$(Q)for step in check-code check-docs unit fuzz-replay; do $(MAKE) --no-print-directory $$step || exit 1; done
+	$(Q)for step in unit fuzz-replay; do $(MAKE) --no-print-directory SAN=address,undefined $$step || exit 1; done
+	$(Q)for step in check-reader e2e; do $(MAKE) --no-print-directory $$step || exit 1; done
+	@echo "all checks passed"
+
+check-code: $(PROGRAM) ## the rules that a program can check: includes, globals, printing, shell scripts
+	$(Q)CC="$(CC)" CPPFLAGS='$(CPPFLAGS) $(PKG_CFLAGS)' tests/check-includes.sh
+	$(Q)CC="$(CC)" tests/check-code.sh $(B)
+	$(Q)tests/check-shell.sh
+
+check-docs: $(PROGRAM) ## manual pages are clean; options, help, manual and completion agree
+	$(Q)tests/check-man.sh $(MAN)
+	$(Q)tests/check-options.sh $(PROGRAM)
+
+unit: $(UNITS) ## build and run the unit tests only; SAN=address,undefined or SAN=thread for sanitizers
 	$(Q)for t in $(UNITS); do echo "  UNIT $$t"; $$t || exit 1; done
 
+fuzz-replay: $(FUZZERS) ## run every fuzz target over its stored corpus
+	$(Q)for t in $(FUZZERS); do c=tests/fuzz/corpus/$${t##*/fuzz_}; echo "  FUZZ $$t"; \
+		if [ -d $$c ]; then $$t $$c >/dev/null || exit 1; fi; done
+
+fuzz: $(ENGINES) ## build the fuzz targets with clang's libFuzzer as build/engine/fuzz_*
+
+check-reader: $(PROGRAM) $(TOOLS) ## the independent reader, written from docs/format.md alone
+	$(Q)if [ -f tests/reader/test_reader.py ]; then echo "  READER"; CALCO=$(CURDIR)/$(PROGRAM) python3 tests/reader/test_reader.py; fi
+
+e2e: $(PROGRAM) $(TOOLS) ## the tests of the whole program; T="tests/e2e/x.sh ..." for some of them
+	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/run-e2e.sh $(T)
+
+check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh
+	$(Q)for t in $(wildcard tests/long/*.sh); do echo "  LONG $$t"; CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools $$t || exit 1; done
+
+bench: ## compare speed and size with other programs
+	tests/deps.sh build bench
+	$(Q)$(SUBMAKE) $(PROGRAM) $(TOOLS)
+	$(Q)CALCO=$(CURDIR)/$(PROGRAM) tests/bench/run.sh
+
+## --- installing
+
+BINDIR  := $(DESTDIR)$(PREFIX)/bin
+MANDIR  := $(DESTDIR)$(PREFIX)/share/man
+DOCDIR  := $(DESTDIR)$(PREFIX)/share/doc/calco
+BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+DOCS    := README.md docs/format.md docs/architecture.md docs/hacking.md
+
+install: $(PROGRAM) ## install under PREFIX (/usr/local), below DESTDIR if given
+	install -D -m 755 $(PROGRAM) $(BINDIR)/calco
+	install -D -m 644 cmd/completion.bash $(BASHDIR)/calco
+	for m in $(MAN); do install -D -m 644 $$m $(MANDIR)/man$${m##*.}/$${m##*/} || exit 1; done
+	for d in $(DOCS); do install -D -m 644 $$d $(DOCDIR)/$${d##*/} || exit 1; done
+
+uninstall: ## remove what install made
+	rm -f $(BINDIR)/calco $(BASHDIR)/calco
+	for m in $(MAN); do rm -f $(MANDIR)/man$${m##*.}/$${m##*/}; done
+	for d in $(DOCS); do rm -f $(DOCDIR)/$${d##*/}; done
+	-rmdir $(DOCDIR)
+
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 24
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## /  make \1\t/' | expand -t 24
 
 clean: ## remove build/
 	rm -rf build
 
-.PHONY: all deps unit help clean
+.PHONY: all deps check demo check-all check-code check-docs unit fuzz-replay fuzz check-reader e2e check-long bench install \
+	uninstall help clean
 .SECONDARY:
 -include $(shell find build -name '*.d' 2>/dev/null)

@@ -6,8 +6,8 @@ set -eu
 packages() {
 	case $1 in
 	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
-	check) echo check e2fsprogs dosfstools mtools fdisk gdisk util-linux mount kmod python3 libzstd1 zstd xz-utils \
-		libfdisk-dev man-db ;;
+	check) echo binutils check bash e2fsprogs dosfstools mtools fdisk gdisk util-linux mount kmod python3 zstd xz-utils man-db \
+		groff-base procps shellcheck ;;
 	bench) echo partclone qemu-utils zstd hyperfine time ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
 	esac
@@ -16,15 +16,17 @@ packages() {
 missing=
 for group in "$@"; do
 	for p in $(packages "$group"); do
+		# shellcheck disable=SC2016 # dpkg-query expands ${Status} itself
 		dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $p"
 	done
 done
 [ -n "$missing" ] || exit 0
 if [ "$(id -u)" -ne 0 ]; then
 	echo "missing packages:$missing" >&2
-	echo "run as root: apt-get install$missing" >&2
+	echo "as root: apt-get install$missing" >&2
 	exit 1
 fi
+echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 # shellcheck disable=SC2086 # the list is meant to split

@@ -1,0 +1,20 @@
+#!/bin/sh
+# All shell scripts pass ShellCheck, where it is installed, and are executable.
+set -eu
+cd "$(dirname "$0")/.."
+
+scripts=$(find tests -name '*.sh' | sort)
+[ -f .ci/run ] && scripts="$scripts .ci/run"
+for s in $scripts; do
+	case $s in
+	*/functions.sh) ;; # read by others
+	*) [ -x "$s" ] || { echo "check-shell: $s is not executable" >&2; exit 1; } ;;
+	esac
+done
+if ! command -v shellcheck >/dev/null; then
+	echo "  SKIP shell: shellcheck is not installed"
+	exit 0
+fi
+# shellcheck disable=SC2086 # a list of paths without spaces
+shellcheck -x -P SCRIPTDIR $scripts cmd/completion.bash
+echo "  OK   shell: $(echo "$scripts" | wc -w) scripts"
