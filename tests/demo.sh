@@ -10,7 +10,7 @@ export CALCO
 . tests/e2e/functions.sh
 trap 'echo "The demo stopped because the last step failed." >&2' ERR
 
-bold= plain=
+bold='' plain=''
 if [ -t 1 ] && [ -z "${NO_COLOR-}" ]; then
 	bold=$'\033[1m' plain=$'\033[0m'
 fi
