@@ -58,7 +58,7 @@ static void show_target(const struct guard_verdict *v)
 
 static void show_question(const struct guard_verdict *v)
 {
-	char line[256];
+	char line[400];
 
 	if (v->is_empty)
 		snprintf(line, sizeof(line), "Type 'yes' to go on: ");
