@@ -47,7 +47,7 @@ static void report_json(struct out *out, const struct verify_options *o, const s
 	out_str(out, "verdict", NULL, verdict_word(o, good));
 	out_array(out, "against");
 	for (size_t i = 0; o->against && o->against[i]; i++)
-		out_str(out, NULL, NULL, o->against[i]);
+		json_str(&out->json, NULL, o->against[i]);
 	out_end(out);
 	if (r->manifest) {
 		out_str(out, "name", NULL, r->manifest->name);

@@ -103,7 +103,7 @@ char *text_duration(double seconds, char out[32])
 	unsigned long long s = seconds > 0 && seconds < 1e15 ? (unsigned long long)seconds : 0;
 
 	if (s < 60)
-		snprintf(out, 32, "%.1f s", s || seconds > 0 ? seconds : 0.0);
+		snprintf(out, 32, s < 10 ? "%.2f s" : "%.1f s", s || seconds > 0 ? seconds : 0.0);
 	else if (s < 3600)
 		snprintf(out, 32, "%llu:%02llu min", s / 60, s % 60);
 	else

@@ -2,7 +2,7 @@
 # A tour in less than a minute: make a small disk in a plain file, capture it, look at the image, restore it to a larger disk,
 # prove that both are equal, and show what happens when a bit flips. Nothing outside a temporary folder is touched; root is not needed.
 # Usage: demo.sh [CALCO]
-set -eu
+set -eEu
 cd "$(dirname "$0")/.."
 CALCO=$(realpath "${1:-build/calco}")
 export CALCO

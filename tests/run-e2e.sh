@@ -37,7 +37,6 @@ $(tail -n 60 "$log" | sed 's/^/# /')"
 export -f run_one
 
 echo "1..${#tests[@]}"
-# shellcheck disable=SC2016 # $1 is for the inner shell
 for i in "${!tests[@]}"; do
 	printf '%s\0' "$((i + 1)):${tests[i]}"
 done | xargs -0 -r -n 1 -P "${JOBS:-2}" bash -c 'run_one "$1"' run_one

@@ -118,6 +118,33 @@ json_get() {
 	python3 -c 'import json, sys; d = json.load(open(sys.argv[1], encoding="utf-8")); print(eval(sys.argv[2]))' "$1" "$2"
 }
 
+# at_terminal QUESTION ANSWER COMMAND...: run it on a terminal of its own, type ANSWER as soon as QUESTION has appeared; what was
+# seen is in $T/seen. Exit code of the command. An empty QUESTION types nothing.
+at_terminal() {
+	python3 - "$T/seen" "$@" <<-'PYTHON'
+		import os, pty, sys
+		seen_path, question, answer, *command = sys.argv[1:]
+		pid, fd = pty.fork()
+		if pid == 0:
+		    os.execvp(command[0], command)
+		seen, typed = b"", not question
+		while True:
+		    try:
+		        data = os.read(fd, 4096)
+		    except OSError:
+		        break
+		    if not data:
+		        break
+		    seen += data
+		    if not typed and question.encode() in seen:
+		        os.write(fd, answer.encode())
+		        typed = True
+		with open(seen_path, "wb") as f:
+		    f.write(seen.replace(b"\r\n", b"\n"))
+		sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+	PYTHON
+}
+
 # ---- disks in plain files
 
 # partition_place DISK NUMBER: "START LENGTH" in bytes

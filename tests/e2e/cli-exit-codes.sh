@@ -1,0 +1,74 @@
+#!/bin/bash
+# Each kind of outcome has its exit code, whether it is told as text or as JSON.
+. "$(dirname "$0")/functions.sh"
+
+# both CODE WORD ARGUMENT...: the exit code as text and as JSON
+both() {
+	local code=$1 word=$2
+	shift 2
+	expect_exit "$code" "$CALCO" "$@"
+	expect_text "$T/err" '^calco: '
+	expect_exit "$code" "$CALCO" "$@" --json
+	json_true "$T/out" "d['error']['exit'] == $code and d['error']['code'] == '$word' and d['error']['message']"
+}
+
+# set_bit FILE OFFSET: of a 64-byte preamble, and correct its CRC
+set_bit() {
+	python3 - "$1" "$2" <<-'PYTHON'
+		import sys, zlib
+		with open(sys.argv[1], "r+b") as f:
+		    head = bytearray(f.read(64))
+		    head[int(sys.argv[2])] |= 0x40
+		    head[60:64] = zlib.crc32(bytes(head[:60])).to_bytes(4, "little")
+		    f.seek(0)
+		    f.write(head)
+	PYTHON
+}
+
+cd "$T"
+make_gpt_disk golden.img
+run_calco capture golden.img lab.calco
+run_calco verify lab.calco
+
+# 1: the report cannot be written, although the work could be done
+expect_exit 1 sh -c '"$1" info lab.calco >/dev/full' sh "$CALCO"
+expect_exit 1 sh -c '"$1" info lab.calco --json >/dev/full' sh "$CALCO"
+# 1: the image's folder does not exist
+both 1 failed capture golden.img no-such-folder/lab.calco
+
+# 2 has cli-usage.sh of its own
+
+# 3: damage in the middle, a cut tail, something behind the end
+cp lab.calco damaged.calco
+printf 'XYZ' | dd of=damaged.calco bs=1 seek=$(($(stat -c %s lab.calco) / 2)) conv=notrunc status=none
+both 3 corrupt verify damaged.calco
+json_true out 'd["result"]["verdict"] == "damaged" and len(d["result"]["damages"]) >= 1'
+head -c -1 lab.calco >cut.calco
+both 3 corrupt verify cut.calco
+both 3 corrupt info cut.calco
+(cat lab.calco; printf x) >longer.calco
+both 3 corrupt verify longer.calco
+# 3: no image at all, and a disk that differs
+both 3 corrupt info golden.img
+cp --sparse=always golden.img other.img
+read -r -a place < <(partition_place other.img 2)
+printf 'XYZ' | dd of=other.img bs=1 seek=$((place[0] + 1080)) conv=notrunc status=none
+both 3 corrupt verify lab.calco --against other.img
+json_true out 'd["result"]["verdict"] == "different" and "partition 2" in d["result"]["damages"][0]["volume"]'
+
+# 4: the image exists, the target is too small, the target is not confirmed
+both 4 refused capture golden.img lab.calco
+truncate -s 159M small.img
+both 4 refused restore lab.calco small.img --yes
+json_true out 'd["error"]["reason"] == "too-small"'
+both 4 refused restore lab.calco other.img --yes
+json_true out 'd["error"]["reason"] == "not-confirmed" and "other.img" in d["error"]["hint"]'
+
+# 6: a mandatory feature of the future; an unknown optional one is ignored
+cp lab.calco future.calco
+set_bit future.calco 16
+both 6 unsupported info future.calco
+both 6 unsupported verify future.calco
+cp lab.calco optional.calco
+set_bit optional.calco 24
+run_calco info optional.calco

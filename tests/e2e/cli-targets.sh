@@ -1,0 +1,41 @@
+#!/bin/bash
+# Targets: new files are made, a mistyped device is not; the image, its copy by another name, and a disk named twice are refused.
+. "$(dirname "$0")/functions.sh"
+
+cd "$T"
+make_gpt_disk golden.img
+run_calco capture golden.img lab.calco
+
+run_calco restore lab.calco new.img
+[ "$(stat -c %s new.img)" -eq $((160 << 20)) ] || fail "the new file has another size"
+[ "$(stat -c %a new.img)" = 600 ] || fail "the new file can be read by others"
+[ "$(du -k new.img | cut -f 1)" -lt 40000 ] || fail "the new file is not sparse"
+check_gpt_disk new.img
+: >empty.img
+run_calco restore lab.calco empty.img
+check_gpt_disk empty.img
+
+expect_exit 2 "$CALCO" restore lab.calco /dev/no-such-disk --yes
+[ ! -e /dev/no-such-disk ] || fail "a file was made in /dev"
+expect_exit 2 "$CALCO" restore lab.calco a.img b.img
+expect_text err 'holds 1 disk, 2 targets'
+[ ! -e a.img ] && [ ! -e b.img ] || fail "a refused restore made its targets"
+
+cp lab.calco copy.calco
+expect_exit 4 "$CALCO" restore lab.calco lab.calco --yes --confirm lab.calco
+ln -s lab.calco link
+expect_exit 4 "$CALCO" restore lab.calco link --yes --confirm link
+cmp lab.calco copy.calco || fail "the image was changed"
+
+# Two disks in one image: named twice, too few, in order.
+make_ext4 second.img 32M
+run_calco capture golden.img second.img both.calco
+expect_exit 2 "$CALCO" restore both.calco one.img
+expect_exit 2 "$CALCO" restore both.calco one.img one.img
+run_calco restore both.calco one.img two.img
+run_calco verify both.calco --against one.img --against two.img
+cp --sparse=always one.img x1.img
+expect_exit 4 "$CALCO" restore both.calco one.img two.img --confirm two.img --confirm one.img
+expect_text err 'in this order: --confirm one.img --confirm two.img'
+cmp one.img x1.img || fail "a target changed although the confirmations did not fit"
+run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img
