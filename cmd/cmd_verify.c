@@ -124,7 +124,7 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 	int ret = verify_run(o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
 	/* A verdict needs a finished examination: not found, not readable or stopped is none. */
-	if (!ret || (e->code == ERR_CORRUPT && r.nr_damages)) {
+	if (!ret || e->code == ERR_CORRUPT) {
 		if (out->is_json)
 			report_json(out, o, &r, !ret);
 		else

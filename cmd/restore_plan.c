@@ -7,12 +7,12 @@
 #include "imager/disk/table.h"
 #include "imager/image/manifest.h"
 
-/* Bytes by which target i is larger than its disk of the image; 0 when that is not known. */
-static uint64_t surplus(const struct img_manifest *m, const struct target *t, size_t i)
+/* Bytes by which a target is larger than its disk of the image; 0 when that is not known, and for a single volume. */
+static uint64_t surplus(const struct img_manifest *m, const struct targets *all, const struct target *t)
 {
-	if (!m || i >= m->nr_disks || t->kind != TARGET_EXISTS || t->verdict.dev.size <= m->disks[i].size)
+	if (!m || t->disk >= m->nr_disks || t->kind != TARGET_EXISTS || all->only_region != SIZE_MAX)
 		return 0;
-	return t->verdict.dev.size - m->disks[i].size;
+	return t->verdict.dev.size > m->disks[t->disk].size ? t->verdict.dev.size - m->disks[t->disk].size : 0;
 }
 
 static void now_on_target(struct out *o, const struct target *t)
@@ -31,37 +31,59 @@ static void now_on_target(struct out *o, const struct target *t)
 	out_str(o, NULL, "holds now", t->verdict.is_empty ? "nothing that is recognised" : t->verdict.holds);
 }
 
-static void will_be_written(struct out *o, const struct img_manifest *m, const struct target *t, size_t i, const char *only)
+static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region)
 {
+	char what[256], stored[32];
+
+	img_describe_region(m, region, what, sizeof(what));
+	size_format(cmap_bytes(m->regions[region].map, EXT_USED), stored);
+	out_line(o, "  will get     %s of '%s' version %llu, %s to write; nothing else is touched", what, m->name,
+		(unsigned long long)m->version, stored);
+}
+
+static void disk_will_be_written(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)
+{
+	const struct img_disk *d = &m->disks[t->disk];
 	char size[32], stored[32];
 
-	size_format(m->disks[i].size, size);
-	size_format(show_stored_bytes(m, (int)i), stored);
-	if (only)
-		out_line(o, "  will get     only '%s' of disk %zu of '%s' version %llu", only, i + 1, m->name, (unsigned long long)m->version);
-	else
-		out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s to write", i + 1, m->name,
-			(unsigned long long)m->version, size, show_table_name(m->disks[i].table), stored);
-	if (only || !surplus(m, t, i))
+	size_format(d->size, size);
+	size_format(show_stored_bytes(m, (int)t->disk), stored);
+	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s to write", t->disk + 1, m->name,
+		(unsigned long long)m->version, size, show_table_name(d->table), stored);
+	if (!surplus(m, all, t))
 		return;
-	size_format(surplus(m, t, i), size);
-	if (m->disks[i].table == PT_GPT)
+	size_format(surplus(m, all, t), size);
+	if (d->table == PT_GPT)
 		out_line(o, "  larger       by %s: the GPT's backup will be moved to the end of the larger disk", size);
 	else
 		out_line(o, "  larger       by %s, which stays unused", size);
 }
 
-void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t, const char *only)
+void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		now_on_target(o, &t->list[i]);
-		if (m && i < m->nr_disks)
-			will_be_written(o, m, &t->list[i], i, only);
+		if (m && t->only_region != SIZE_MAX)
+			volume_will_be_written(o, m, t->only_region);
+		else if (m && t->list[i].disk < m->nr_disks)
+			disk_will_be_written(o, m, t, &t->list[i]);
 		else
 			out_line(o, "  will get     what comes through the pipe; sizes are checked before the first write");
 	}
-	if (m)
+	if (m && t->only_region == SIZE_MAX)
 		show_layout(o, m);
+}
+
+static void sizes_json(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)
+{
+	uint64_t more = surplus(m, all, t);
+	bool whole = all->only_region == SIZE_MAX;
+
+	out_u64(o, "disk", NULL, t->disk);
+	out_u64(o, "disk_bytes", NULL, m->disks[t->disk].size);
+	out_u64(o, "stored_bytes", NULL, whole ? show_stored_bytes(m, (int)t->disk) : cmap_bytes(m->regions[all->only_region].map, EXT_USED));
+	out_u64(o, "surplus_bytes", NULL, more);
+	out_bool(o, "moves_gpt", NULL, m->disks[t->disk].table == PT_GPT && more);
 }
 
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t)
@@ -79,12 +101,8 @@ void restore_plan_json(struct out *o, const struct img_manifest *m, const struct
 		out_str(o, "serial", NULL, exists ? d->serial : "");
 		out_str(o, "held", NULL, exists ? g->verdict.holds : "");
 		out_bool(o, "was_empty", NULL, !exists || g->verdict.is_empty);
-		if (m && i < m->nr_disks) {
-			out_u64(o, "disk_bytes", NULL, m->disks[i].size);
-			out_u64(o, "stored_bytes", NULL, show_stored_bytes(m, (int)i));
-			out_u64(o, "surplus_bytes", NULL, surplus(m, g, i));
-			out_bool(o, "moves_gpt", NULL, m->disks[i].table == PT_GPT && surplus(m, g, i));
-		}
+		if (m && g->disk < m->nr_disks)
+			sizes_json(o, m, t, g);
 		out_end(o);
 	}
 	out_end(o);

@@ -44,25 +44,12 @@ static int kind_of(const char *path, enum target_kind *ret, struct err *e)
 	return 0;
 }
 
-/* Bytes the target must have. With --only on a partition device that is the volume, else the disk up to what is written. */
-static int need_of(const struct targets_request *rq, size_t disk, bool is_partition, uint64_t *ret, struct err *e)
+/* Bytes the target must have: the disk's size. A single volume needs its own at least; where it goes on a disk, the job decides. */
+static uint64_t need_of(const struct targets_request *rq, const struct targets *all, const struct target *t)
 {
-	size_t region;
-
-	*ret = 0;
 	if (!rq->m)
 		return 0;
-	*ret = rq->m->disks[disk].size;
-	if (!rq->only)
-		return 0;
-	if (img_find_region(rq->m, rq->only, &region, e) < 0)
-		return err_wrap(e, "--only");
-	const struct img_region *r = &rq->m->regions[region];
-	if (is_partition)
-		*ret = r->len;
-	else if (r->disk == disk)
-		*ret = r->start + r->len; /* inside its disk: checked by the decoder */
-	return 0;
+	return all->only_region == SIZE_MAX ? rq->m->disks[t->disk].size : rq->m->regions[all->only_region].len;
 }
 
 static int check_new_file(const struct target *t, struct err *e)
@@ -97,25 +84,18 @@ static const char **list_in_use(const struct targets_request *rq, struct targets
 static int check_target(const struct targets_request *rq, struct targets *all, size_t i, struct err *e)
 {
 	struct target *t = &all->list[i];
-	struct dev_info dev = { .is_partition = false };
+	bool exists = t->kind == TARGET_EXISTS;
 
 	for (size_t k = 0; k < i; k++)
 		if (!strcmp(t->path, all->list[k].path))
 			return err_set(e, ERR_USAGE, 0, "the target '%s' is named twice", t->path);
-	if (t->kind == TARGET_EXISTS && dev_inspect(t->path, &dev, e) < 0)
+	t->need_size = need_of(rq, all, t);
+	if (!exists && check_new_file(t, e) < 0)
 		return -1;
-	if (need_of(rq, i, dev.is_partition, &t->need_size, e) < 0)
-		return -1;
-	if (t->kind != TARGET_EXISTS) {
-		/* A new file gets the whole disk's size, also when only one volume is written. */
-		t->need_size = rq->m ? rq->m->disks[i].size : 0;
-		if (check_new_file(t, e) < 0)
-			return -1;
-	}
 	t->rq = (struct guard_request){
 		.target = t->path,
-		.need_size = t->kind == TARGET_EXISTS ? t->need_size : 0,
-		.need_sector_size = rq->m && t->kind == TARGET_EXISTS && !rq->only ? rq->m->disks[i].sector_size : 0,
+		.need_size = exists ? t->need_size : 0,
+		.need_sector_size = exists && rq->m ? rq->m->disks[t->disk].sector_size : 0,
 		.in_use = list_in_use(rq, all, i),
 		.yes = rq->yes,
 		.confirm = i < rq->confirm->nr ? rq->confirm->items[i] : NULL,
@@ -125,11 +105,18 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	return guard_check(&t->rq, &t->verdict, e);
 }
 
-static int check_numbers(const struct targets_request *rq, struct err *e)
+/* One target for each disk, or with --only one for the volume. */
+static int check_numbers(const struct targets_request *rq, const struct targets *all, struct err *e)
 {
-	size_t nr = rq->m ? rq->m->nr_disks : rq->nr_disks;
+	size_t nr = rq->nr_disks;
 
-	if (rq->nr_disks != nr) {
+	if (all->only_region != SIZE_MAX)
+		nr = 1;
+	else if (rq->m)
+		nr = rq->m->nr_disks;
+	if (rq->nr_disks != nr && rq->only) {
+		return err_set(e, ERR_USAGE, 0, "--only writes one volume to one target, %zu are named", rq->nr_disks);
+	} else if (rq->nr_disks != nr) {
 		err_set(e, ERR_USAGE, 0, "the image holds %zu disk%s, %zu target%s named", nr, nr == 1 ? "" : "s", rq->nr_disks,
 			rq->nr_disks == 1 ? " is" : "s are");
 		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
@@ -140,11 +127,8 @@ static int check_numbers(const struct targets_request *rq, struct err *e)
 	return 0;
 }
 
-int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
+static int name_targets(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
-	*ret = (struct targets){ .paths = NULL };
-	if (check_numbers(rq, e) < 0)
-		return -1;
 	ret->paths = disk_paths_resolve(rq->disks, rq->nr_disks, e);
 	if (!ret->paths)
 		return -1;
@@ -153,13 +137,27 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	if (!ret->list || !ret->in_use)
 		return err_nomem(e, "the list of targets");
 	ret->nr = rq->nr_disks;
-	if (rq->state_file)
-		folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder));
 	for (size_t i = 0; i < ret->nr; i++) {
-		ret->list[i].path = ret->paths->items[i];
-		if (kind_of(ret->list[i].path, &ret->list[i].kind, e) < 0)
+		struct target *t = &ret->list[i];
+		t->path = ret->paths->items[i];
+		t->disk = ret->only_region == SIZE_MAX ? i : rq->m->regions[ret->only_region].disk;
+		if (kind_of(t->path, &t->kind, e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
+{
+	*ret = (struct targets){ .only_region = SIZE_MAX };
+	if (rq->only && rq->m && img_find_region(rq->m, rq->only, &ret->only_region, e) < 0)
+		return err_wrap(e, "--only");
+	if (check_numbers(rq, ret, e) < 0)
+		return -1;
+	if (rq->state_file)
+		folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder));
+	if (name_targets(rq, ret, e) < 0)
+		return -1;
 	for (size_t i = 0; i < ret->nr; i++)
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
@@ -231,5 +229,5 @@ void targets_free(struct targets *t)
 	disk_paths_free(t->paths);
 	free(t->list);
 	free(t->in_use);
-	*t = (struct targets){ .paths = NULL };
+	*t = (struct targets){ .only_region = SIZE_MAX };
 }

@@ -21,6 +21,7 @@ enum target_kind {
 struct target {
 	const char *path;
 	enum target_kind kind;
+	size_t disk;        /* of the image: the target's place, but with --only the disk that holds the volume */
 	uint64_t need_size; /* bytes; 0: not known before the image is read from its pipe */
 	struct guard_request rq;
 	struct guard_verdict verdict;
@@ -39,6 +40,7 @@ struct targets_request {
 };
 
 struct targets {
+	size_t only_region; /* index, SIZE_MAX: whole disks */
 	struct disk_paths *paths;
 	struct target *list;
 	size_t nr;

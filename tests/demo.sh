@@ -1,6 +1,6 @@
 #!/bin/bash
 # A tour in less than a minute: make a small disk in a plain file, capture it, look at the image, restore it to a larger disk,
-# prove that both are equal, and show what happens when a bit flips. Nothing outside a temporary folder is touched; root is not needed.
+# prove that both are equal, and show what happens when a byte of the image changes. Nothing outside a temporary folder is touched; root is not needed.
 # Usage: demo.sh [CALCO]
 set -eEu
 cd "$(dirname "$0")/.."
@@ -51,7 +51,7 @@ restore_it() {
 	run calco restore lab.calco clone.img --yes
 	run calco verify lab.calco --against clone.img
 	say "   What other programs say about the clone:"
-	sgdisk -v clone.img | grep -i problems
+	sgdisk -v clone.img | grep 'No problems'
 	get_partition clone.img 1 p1
 	fsck.fat -n p1 | tail -n 1
 	get_partition clone.img 2 p2
@@ -68,7 +68,7 @@ refuse_it() {
 }
 
 damage_it() {
-	say "5. One bit of the image flips: it is found and named (exit code 3), and nothing of it would be restored."
+	say "5. One byte of the image changes: it is found and named (exit code 3), and nothing of it would be restored."
 	local status=0 middle
 	cp lab.calco damaged.calco
 	middle=$(($(stat -c %s damaged.calco) / 2))

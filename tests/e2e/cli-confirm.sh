@@ -29,7 +29,7 @@ untouched "by --dry-run"
 # typed CODE ANSWER: this is typed at the question, and the exit code is CODE
 typed() {
 	local status=0
-	at_terminal 'To go on' "$2" "$CALCO" restore lab.calco precious.img || status=$?
+	at_terminal 'To go on' "$2" "$CALCO" restore lab.calco precious.img --state state || status=$?
 	[ "$status" = "$1" ] || { cat "$T/seen"; fail "exit code $status instead of $1"; }
 	expect_text seen 'ALL OF THIS WILL BE LOST' 'To go on, type .*precious.img'
 }
@@ -46,7 +46,7 @@ untouched "by --json"
 
 typed 0 $'precious.img\n'
 run_calco verify lab.calco --against precious.img
-run_calco restore lab.calco precious.img --confirm precious.img
+run_calco restore lab.calco precious.img --confirm precious.img --state state
 check_gpt_disk precious.img
 
 # An empty target needs only a yes. The image may come through a pipe: the terminal is asked all the same.

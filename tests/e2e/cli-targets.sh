@@ -38,4 +38,5 @@ cp --sparse=always one.img x1.img
 expect_exit 4 "$CALCO" restore both.calco one.img two.img --confirm two.img --confirm one.img
 expect_text err 'in this order: --confirm one.img --confirm two.img'
 cmp one.img x1.img || fail "a target changed although the confirmations did not fit"
-run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img
+run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img --state state
+[ -s state ] && [ -s state.2 ] || fail "what was cleared was not saved"
