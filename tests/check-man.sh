@@ -21,7 +21,7 @@ for page in "$@"; do
 	warnings=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z "$page" 2>&1 >/dev/null)
 	[ -z "$warnings" ] || complain "$page: $warnings"
 	for section in $(sections_of "$page"); do
-		grep -q "^\.SH $section" "$page" || complain "$page: has no section $section"
+		grep -qE "^\.SH \"?$section" "$page" || complain "$page: has no section $section"
 	done
 done
 [ "$bad" = 0 ] && echo "  OK   man: $# pages"

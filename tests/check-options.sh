@@ -11,9 +11,9 @@ complain() {
 	bad=1
 }
 
-# The options a page documents: paragraphs that begin with ".B \-\-name" or ".BI \-\-name".
+# The options a page documents: ".TP" and then ".B \-\-name" or ".BI \-\-name".
 options_of_page() {
-	sed -nE 's/^\.BI? "?\\-\\-([a-z\\-]+).*/--\1/p' "$1" | sed 's/\\-/-/g' | sort -u
+	awk 'last == ".TP" && /^\.BI? \\-\\-/ { gsub(/\\-/, "-", $2); print $2 } { last = $0 }' "$1" | sort -u
 }
 
 options_of_table() {
