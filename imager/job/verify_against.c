@@ -102,6 +102,7 @@ static int find_special(struct against *a, struct err *e)
 			if (img_reader_chunk(a->reader, i, k, a->content, e) < 0)
 				return -1;
 			expected_adapt(a->x, r->disk, start, a->content, c.len);
+			cmap_mask(r->map, &c, a->content, true);
 			struct special_chunk *s = &a->special[a->nr_special++];
 			s->present = img_present_index(r, k);
 			if (chunk_id(a->codec, a->content, s->id, NULL, e) < 0)
@@ -124,6 +125,7 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0)
 		return damage_on_disk(a->ret, a->m, at->region, start, c.len, "differs from the image", e);
 	expected_adapt(a->x, r->disk, start, a->content, c.len);
+	cmap_mask(r->map, &c, a->content, true);
 	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
 		uint32_t n = (uint32_t)min_u64(LEAF_SIZE, c.len - off);
 		if (memcmp(a->content + off, content + off, n) && damage_on_disk(a->ret, a->m, at->region, start + off, n, "differs from the image", e) < 0)
@@ -132,20 +134,49 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 	return 0;
 }
 
-/* What adaptations put behind the image's end lies in no chunk and is compared directly. */
+/* Bytes [from, to) of what an adaptation put on a disk, compared directly. */
+static int check_piece(struct against *a, uint32_t disk, const struct pt_patch *p, uint64_t from, uint64_t to, struct err *e)
+{
+	struct damage d = { .disk = (int)disk, .start = from, .len = to - from, .volume = "partition table",
+		.what = "differs from what belongs on a disk of this size" };
+	AUTO_FREE uint8_t *got = malloc((size_t)(to - from));
+
+	if (!got)
+		return err_nomem(e, "a read buffer");
+	if (blk_read(a->disks[disk], from, got, (size_t)(to - from), e) < 0)
+		return -1;
+	return memcmp(got, p->bytes + (from - p->start), (size_t)(to - from)) ? damage_add(a->ret, &d, e) : 0;
+}
+
+/* Where a patch lies on what the image does not use, no id covers it. */
+static int check_unused(struct against *a, const struct img_region *r, const struct pt_patch *p, struct err *e)
+{
+	uint64_t end = min_u64(p->start + p->len, r->start + r->len);
+
+	for (uint64_t at = max_u64(p->start, r->start); at < end;) {
+		uint64_t i = (at - r->start) / CHUNK_SIZE;
+		struct cmap_chunk c;
+		enum ext_state state;
+		cmap_get(r->map, i, &c);
+		uint64_t stop = min_u64(end, at + cmap_state_run(r->map, &c, (uint32_t)(at - r->start - i * CHUNK_SIZE), &state));
+		if (state == EXT_UNUSED && check_piece(a, r->disk, p, at, stop, e) < 0)
+			return -1;
+		at = stop;
+	}
+	return 0;
+}
+
+/* What adaptations put where no chunk's id covers it: on unused bytes, and behind the image's end. */
 static int check_patches(struct against *a, struct err *e)
 {
 	for (uint32_t d = 0; d < a->m->nr_disks; d++) {
 		for (size_t i = 0; a->disks[d] && i < a->x->disks[d].nr_patches; i++) {
 			const struct pt_patch *p = &a->x->disks[d].patches[i];
-			AUTO_FREE uint8_t *got = malloc(p->len);
-			if (!got)
-				return err_nomem(e, "a read buffer");
-			if (blk_read(a->disks[d], p->start, got, p->len, e) < 0)
-				return -1;
-			struct damage dam = { .disk = (int)d, .start = p->start, .len = p->len, .volume = "partition table",
-				.what = "differs from what belongs on a disk of this size" };
-			if (p->start >= a->m->disks[d].size && memcmp(got, p->bytes, p->len) && damage_add(a->ret, &dam, e) < 0)
+			uint64_t from = max_u64(p->start, a->m->disks[d].size), to = p->start + p->len;
+			for (size_t k = 0; k < a->m->nr_regions; k++)
+				if (a->m->regions[k].disk == d && check_unused(a, &a->m->regions[k], p, e) < 0)
+					return -1;
+			if (from < to && check_piece(a, d, p, from, to, e) < 0)
 				return -1;
 		}
 	}
