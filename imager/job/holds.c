@@ -59,6 +59,15 @@ static int add_hold(struct hold_list *l, uint32_t disk, uint64_t start, uint64_t
 	return 0;
 }
 
+/* The part of a range that lies in a region; empty when there is none. */
+static struct img_range cut_range(const struct img_range *r, const struct img_region *reg)
+{
+	uint64_t start = max_u64(r->start, reg->start), end = min_u64(r->start + r->len, reg->start + reg->len);
+	bool inside = r->disk == reg->disk && start < end;
+
+	return (struct img_range){ .disk = reg->disk, .start = start, .len = inside ? end - start : 0 };
+}
+
 static int collect_volumes(const struct expected *x, struct hold_list *l, struct err *e)
 {
 	const struct img_manifest *m = x->m;
@@ -67,10 +76,14 @@ static int collect_volumes(const struct expected *x, struct hold_list *l, struct
 		const struct img_volume *v = &m->volumes[i];
 		if (v->region == IMG_NO_INDEX || (x->only_region != SIZE_MAX && v->region != x->only_region))
 			continue;
-		bool boots = m->regions[v->region].flags & (IMG_REGION_BOOT | IMG_REGION_ACTIVE) || v->kind == IMG_VOL_DISK;
-		for (uint32_t k = 0; k < v->nr_arm; k++)
-			if (add_hold(l, v->arm[k].disk, v->arm[k].start, v->arm[k].len, boots ? HOLD_BOOT : HOLD_SUPER, e) < 0)
+		const struct img_region *reg = &m->regions[v->region];
+		bool boots = reg->flags & (IMG_REGION_BOOT | IMG_REGION_ACTIVE) || v->kind == IMG_VOL_DISK;
+		for (uint32_t k = 0; k < v->nr_arm; k++) {
+			/* A hostile image may name what lies elsewhere; of a single volume nothing outside it is touched. */
+			struct img_range r = x->only_region == SIZE_MAX ? v->arm[k] : cut_range(&v->arm[k], reg);
+			if (add_hold(l, r.disk, r.start, r.len, boots ? HOLD_BOOT : HOLD_SUPER, e) < 0)
 				return -1;
+		}
 	}
 	return 0;
 }
