@@ -311,7 +311,7 @@ int holds_verify(const struct holds *h, uint32_t disk, struct blk_sink *sink, st
 			return -1;
 		if (memcmp(got, x->bytes, (size_t)x->len))
 			return err_set(e, ERR_CORRUPT, 0, "'%s' did not keep what was written at %llu+%llu", sink->name,
-				(unsigned long long)x->start, (unsigned long long)x->len);
+				(unsigned long long)(x->start - h->x->disks[disk].shift), (unsigned long long)x->len);
 	}
 	return 0;
 }

@@ -98,7 +98,7 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 /* One place that is wrong. */
 struct damage {
 	int disk;               /* -1: not on a disk but in the image file (what says where) */
-	uint64_t start, len;    /* bytes on the disk, or in the file */
+	uint64_t start, len;    /* bytes on the disk that was compared (the image's disk when only the image is verified), or in the file */
 	char volume[96];        /* "partition 2 (ext4 'root')", "gap", "" */
 	char what[120];         /* "content does not match its id", "record header is damaged", "index", ... */
 };

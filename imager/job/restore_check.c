@@ -9,7 +9,7 @@ static int not_kept(void *arg, const struct img_cursor *at, const uint8_t *conte
 {
 	const struct restore *rs = arg;
 	const struct img_region *reg = &rs->m->regions[at->region];
-	uint64_t start = reg->start + at->i * CHUNK_SIZE;
+	uint64_t start = reg->start + at->i * CHUNK_SIZE - rs->x->disks[reg->disk].shift;
 	char where[200];
 
 	(void)content;

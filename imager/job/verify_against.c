@@ -112,23 +112,23 @@ static int find_special(struct against *a, struct err *e)
 	return 0;
 }
 
-/* Narrow a differing chunk down to leaves. */
+/* Narrow a differing chunk down to leaves, with their place on the disk that was read. */
 static int differs(void *arg, const struct img_cursor *at, const uint8_t *content, struct err *e)
 {
 	struct against *a = arg;
 	const struct img_region *r = &a->m->regions[at->region];
-	uint64_t start = r->start + at->i * CHUNK_SIZE;
+	uint64_t start = r->start + at->i * CHUNK_SIZE, place = start - a->x->disks[r->disk].shift;
 	struct cmap_chunk c;
 
 	a->ret->nr_bad_chunks++;
 	cmap_get(r->map, at->i, &c);
 	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0)
-		return damage_on_disk(a->ret, a->m, at->region, start, c.len, "differs from the image", e);
+		return damage_on_disk(a->ret, a->m, at->region, place, c.len, "differs from the image", e);
 	expected_adapt(a->x, r->disk, start, a->content, c.len);
 	cmap_mask(r->map, &c, a->content, true);
 	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
 		uint32_t n = (uint32_t)min_u64(LEAF_SIZE, c.len - off);
-		if (memcmp(a->content + off, content + off, n) && damage_on_disk(a->ret, a->m, at->region, start + off, n, "differs from the image", e) < 0)
+		if (memcmp(a->content + off, content + off, n) && damage_on_disk(a->ret, a->m, at->region, place + off, n, "differs from the image", e) < 0)
 			return -1;
 	}
 	return 0;
