@@ -268,7 +268,9 @@ static bool is_mbr(const struct holds *h, const struct hold *x)
 	return x->start == 0 && x->stage == HOLD_TABLE && h->x->m->disks[x->disk].table != PT_NONE && x->len >= 512;
 }
 
-static int write_mbr_with_stub(const struct hold *x, struct blk_sink *sink, struct err *e)
+typedef int (*held_fn)(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e);
+
+static int with_stub(const struct hold *x, struct blk_sink *sink, held_fn fn, struct err *e)
 {
 	AUTO_FREE uint8_t *copy = malloc((size_t)x->len);
 
@@ -276,10 +278,11 @@ static int write_mbr_with_stub(const struct hold *x, struct blk_sink *sink, stru
 		return err_nomem(e, "the boot sector");
 	memcpy(copy, x->bytes, (size_t)x->len);
 	holds_stub(copy);
-	return blk_write(sink, 0, copy, (size_t)x->len, e);
+	return fn(sink, 0, copy, x->len, e);
 }
 
-int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e)
+/* Everything of one stage, highest offset first. */
+static int each_held(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, held_fn fn, struct err *e)
 {
 	uint64_t shift = h->x->disks[disk].shift;
 
@@ -289,29 +292,41 @@ int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, str
 			continue;
 		int r = 0;
 		if (is_mbr(h, x) && stage == HOLD_TABLE)
-			r = write_mbr_with_stub(x, sink, e);
+			r = with_stub(x, sink, fn, e);
 		else if (x->stage == stage || (is_mbr(h, x) && stage == HOLD_BOOT))
-			r = blk_write(sink, x->start - shift, x->bytes, (size_t)x->len, e);
+			r = fn(sink, x->start - shift, x->bytes, x->len, e);
 		if (r < 0)
 			return -1;
 	}
 	return 0;
 }
 
-int holds_verify(const struct holds *h, uint32_t disk, struct blk_sink *sink, struct err *e)
+static int write_held(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
 {
-	for (size_t i = 0; i < h->nr; i++) {
-		const struct hold *x = &h->list[i];
-		if (x->disk != disk)
-			continue;
-		AUTO_FREE uint8_t *got = malloc((size_t)x->len);
-		if (!got)
-			return err_nomem(e, "a read buffer");
-		if (blk_read_back(sink, x->start - h->x->disks[disk].shift, got, (size_t)x->len, e) < 0)
-			return -1;
-		if (memcmp(got, x->bytes, (size_t)x->len))
-			return err_set(e, ERR_CORRUPT, 0, "'%s' did not keep what was written at %llu+%llu", sink->name,
-				(unsigned long long)(x->start - h->x->disks[disk].shift), (unsigned long long)x->len);
-	}
-	return 0;
+	return blk_write(sink, off, bytes, (size_t)len, e);
+}
+
+int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e)
+{
+	return each_held(h, disk, stage, sink, write_held, e);
+}
+
+static int verify_held(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
+{
+	AUTO_FREE uint8_t *got = malloc((size_t)len);
+
+	if (!got)
+		return err_nomem(e, "a read buffer");
+	if (blk_read_back(sink, off, got, (size_t)len, e) < 0)
+		return -1;
+	if (!memcmp(got, bytes, (size_t)len))
+		return 0;
+	err_set(e, ERR_CORRUPT, 0, "'%s' did not keep what was written at %llu+%llu", sink->name, (unsigned long long)off,
+		(unsigned long long)len);
+	return err_reason(e, "read-back");
+}
+
+int holds_verify(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e)
+{
+	return each_held(h, disk, stage, sink, verify_held, e);
 }

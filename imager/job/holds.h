@@ -64,8 +64,8 @@ void holds_clear(const struct holds *h, uint32_t disk, uint64_t start, uint8_t *
 /* holds_write - write one stage to a target, highest offset first (a backup table before the primary one). The caller flushes. */
 int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e);
 
-/* holds_verify - read back everything held of a disk and compare: ERR_CORRUPT names the first byte that differs */
-int holds_verify(const struct holds *h, uint32_t disk, struct blk_sink *sink, struct err *e);
+/* holds_verify - read back what holds_write() wrote and compare: ERR_CORRUPT names the range that differs. After the flush, before the next stage. */
+int holds_verify(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e);
 
 /* holds_stub - replace the 440 bytes of boot code of an MBR sector by a stub that says so and lets the firmware go on (INT 18h) */
 void holds_stub(uint8_t *sector);

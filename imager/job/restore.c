@@ -151,19 +151,28 @@ static int flush(struct restore *rs, struct err *e)
 	return 0;
 }
 
-/* Stage by stage over all disks, so that what firmware starts from comes last everywhere. */
+static int arm_stage(struct restore *rs, enum hold_stage stage, struct err *e)
+{
+	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && holds_write(rs->holds, d, stage, rs->sinks[d], e) < 0)
+			return -1;
+	if (flush(rs, e) < 0)
+		return -1;
+	for (uint32_t d = 0; !rs->o->no_verify && d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && holds_verify(rs->holds, d, stage, rs->sinks[d], e) < 0)
+			return -1;
+	return 0;
+}
+
+/*
+ * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
+ * it was read back.
+ */
 static int arm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "arm", 0, 0);
-	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++) {
-		for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-			if (rs->sinks[d] && holds_write(rs->holds, d, stage, rs->sinks[d], e) < 0)
-				return -1;
-		if (flush(rs, e) < 0)
-			return -1;
-	}
-	for (uint32_t d = 0; !rs->o->no_verify && d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && holds_verify(rs->holds, d, rs->sinks[d], e) < 0)
+	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
+		if (arm_stage(rs, stage, e) < 0)
 			return -1;
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
