@@ -365,7 +365,9 @@ struct mem_sink {
 	long fault_at;      /* the how manieth of them fails, from 1 */
 	long count;
 	uint64_t fault_off, fault_len; /* where it did */
-	enum mem_op fault_op;
+	const char *const *phase;      /* NULL, or what the job is doing */
+	const char *fault_phase;       /* when it did; NULL: nothing went wrong */
+	unsigned nr_armed, fault_armed;/* writes at offset 0 while the disk is armed, and how many there were when it did */
 };
 
 /* Is this the call that goes wrong? */
@@ -375,12 +377,14 @@ static inline bool mem_is_hit(struct mem_sink *s, enum mem_op op, uint64_t off, 
 		return false;
 	s->fault_off = off;
 	s->fault_len = len;
-	s->fault_op = op;
+	s->fault_phase = s->phase && *s->phase ? *s->phase : "unknown";
+	s->fault_armed = s->nr_armed;
 	return true;
 }
 
 static inline int mem_change(struct mem_sink *s, enum mem_op op, uint64_t off, const void *bytes, uint64_t len, struct err *e)
 {
+	s->nr_armed += off == 0 && s->phase && !strcmp(*s->phase, "arm");
 	enum mem_fault fault = mem_is_hit(s, op, off, len) ? s->fault : FAULT_NONE;
 	uint64_t n = fault == FAULT_DROP ? 0 : fault == FAULT_TEAR || fault == FAULT_EIO ? len / 2 : len;
 
@@ -449,23 +453,32 @@ static inline struct mem_sink mem_sink(uint8_t *data, uint64_t size, bool is_pla
 	return s;
 }
 
-/* The state record of each restore is a new one. */
-static inline int restore_to(const char *image, struct mem_sink *targets, size_t nr, struct restore_options o, struct err *e)
+static inline int restore_with(const char *image, struct mem_sink *targets, size_t nr, struct restore_options o, const struct progress *p,
+	struct err *e)
 {
 	struct blk_sink *sinks[MAX_MODEL_DISKS];
 	struct restore_result res;
 
 	for (size_t i = 0; i < nr; i++)
 		sinks[i] = &targets[i].base;
-	shell("rm -f state*");
 	o.image = image;
 	o.sinks = sinks;
 	o.nr_disks = nr;
 	o.state_file = "state";
-	int r = restore_run(&o, &res, NULL, e);
+	int r = restore_run(&o, &res, p, e);
 	if (r == 0)
 		img_manifest_free(res.manifest);
 	return r;
+}
+
+/* With a new state record. */
+static inline int restore_to(const char *image, struct mem_sink *targets, size_t nr, struct restore_options o, struct err *e)
+{
+	static const char *const records[] = { "state", "state.2", "state.3", "state.4" };
+
+	for (size_t i = 0; i < MAX_MODEL_DISKS; i++)
+		unlink(records[i]);
+	return restore_with(image, targets, nr, o, NULL, e);
 }
 
 /* ---- is it what it must be? */
