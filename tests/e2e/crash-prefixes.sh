@@ -1,0 +1,42 @@
+#!/bin/bash
+# Wherever a restore over another layout is cut short, the disk is dead for firmware and mounters (every prefix of its writes, torn
+# writes, writes that overtook each other); libblkid is the judge.
+. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/crashlib.sh"
+
+# check_restore IMAGE OLD
+check_restore() {
+	log_restore "$T/$1.calco" "$T/$2"
+	cp --sparse=always "$T/$2" "$T/replayed"
+	printf '%s over %s: ' "$1" "$2"
+	"$TOOLS/crashcheck" "$T/log" "$T/replayed" "$T/$2" "$T/final" || fail "$1 over $2"
+	run_calco verify "$T/$1.calco" --against "$T/replayed"
+	check_state "$T/$2"
+	rm "$T/log" "$T/replayed"
+}
+
+make_mbr "$T/mbr" one
+make_gpt "$T/gpt" two
+make_gpt "$T/gpt-older" three
+make_fatdisk "$T/fat" four
+make_extdisk "$T/ext" five
+make_rawdisk "$T/raw"
+make_brokengpt "$T/broken" six
+make_gpt "$T/gpt-large" seven 100M
+for name in mbr gpt fat ext raw; do
+	run_calco capture "$T/$name" "$T/$name.calco"
+done
+
+check_restore gpt mbr
+check_restore mbr gpt
+check_restore gpt gpt-older
+check_restore fat gpt
+check_restore gpt fat
+check_restore mbr ext
+check_restore ext mbr
+check_restore raw gpt
+check_restore gpt raw
+check_restore gpt broken
+check_restore gpt gpt-large
+check_restore mbr gpt-large
+WRITELOG_SCRUB=none check_restore fat gpt-large
