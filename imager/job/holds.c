@@ -68,6 +68,12 @@ static struct img_range cut_range(const struct img_range *r, const struct img_re
 	return (struct img_range){ .disk = reg->disk, .start = start, .len = inside ? end - start : 0 };
 }
 
+/* Does firmware start from this volume? EDK2 looks for \EFI\BOOT (UEFI 2.10 §3.5.1.1) in every FAT, whatever the type of its partition. */
+static bool is_boot_volume(const struct img_manifest *m, const struct img_volume *v)
+{
+	return m->regions[v->region].flags & (IMG_REGION_BOOT | IMG_REGION_ACTIVE) || v->kind == IMG_VOL_DISK || !strcmp(v->type, "vfat");
+}
+
 static int collect_volumes(const struct expected *x, struct hold_list *l, struct err *e)
 {
 	const struct img_manifest *m = x->m;
@@ -77,11 +83,11 @@ static int collect_volumes(const struct expected *x, struct hold_list *l, struct
 		if (v->region == IMG_NO_INDEX || (x->only_region != SIZE_MAX && v->region != x->only_region))
 			continue;
 		const struct img_region *reg = &m->regions[v->region];
-		bool boots = reg->flags & (IMG_REGION_BOOT | IMG_REGION_ACTIVE) || v->kind == IMG_VOL_DISK;
+		enum hold_stage stage = is_boot_volume(m, v) ? HOLD_BOOT : HOLD_SUPER;
 		for (uint32_t k = 0; k < v->nr_arm; k++) {
 			/* A hostile image may name what lies elsewhere; of a single volume nothing outside it is touched. */
 			struct img_range r = x->only_region == SIZE_MAX ? v->arm[k] : cut_range(&v->arm[k], reg);
-			if (add_hold(l, r.disk, r.start, r.len, boots ? HOLD_BOOT : HOLD_SUPER, e) < 0)
+			if (add_hold(l, r.disk, r.start, r.len, stage, e) < 0)
 				return -1;
 		}
 	}
@@ -97,6 +103,10 @@ static int collect_tables(const struct expected *x, const struct img_range *old,
 			return -1;
 	for (size_t i = 0; i < nr_old; i++)
 		if (add_hold(l, old[i].disk, old[i].start, old[i].len, HOLD_TABLE, e) < 0)
+			return -1;
+	/* Without a table BIOS starts whatever stands in the first sector. */
+	for (uint32_t d = 0; x->only_region == SIZE_MAX && d < m->nr_disks; d++)
+		if (m->disks[d].table == PT_NONE && add_hold(l, d, 0, min_u64(m->disks[d].sector_size, m->disks[d].size), HOLD_BOOT, e) < 0)
 			return -1;
 	for (uint32_t d = 0; d < m->nr_disks; d++)
 		for (size_t i = 0; i < x->disks[d].nr_patches; i++)
@@ -293,7 +303,9 @@ static int each_held(const struct holds *h, uint32_t disk, enum hold_stage stage
 		int r = 0;
 		if (is_mbr(h, x) && stage == HOLD_TABLE)
 			r = with_stub(x, sink, fn, e);
-		else if (x->stage == stage || (is_mbr(h, x) && stage == HOLD_BOOT))
+		else if (is_mbr(h, x) && stage == HOLD_BOOT) /* a GPT behind it stands already and is not touched again */
+			r = fn(sink, 0, x->bytes, min_u64(x->len, h->x->m->disks[disk].sector_size), e);
+		else if (x->stage == stage)
 			r = fn(sink, x->start - shift, x->bytes, x->len, e);
 		if (r < 0)
 			return -1;
