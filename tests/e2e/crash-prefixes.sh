@@ -40,3 +40,5 @@ check_restore gpt broken
 check_restore gpt gpt-large
 check_restore mbr gpt-large
 WRITELOG_SCRUB=none check_restore fat gpt-large
+check_restore ext fat
+check_restore raw ext

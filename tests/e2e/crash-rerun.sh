@@ -1,0 +1,45 @@
+#!/bin/bash
+# A restore that was cut short is finished by the same command, from wherever it was cut: the disk becomes what an undisturbed restore makes,
+# and the state record keeps the bytes of the disk as it was before the first attempt.
+# CRASH_RERUNS: how many places for each pair of layouts
+. "$(dirname "$0")/functions.sh"
+. "$(dirname "$0")/crashlib.sh"
+
+reruns=0
+
+# check_reruns IMAGE OLD
+check_reruns() {
+	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-3} which=synced step place
+	log_restore "$image" "$old"
+	check_state "$old" >"$T/uninterrupted"
+	for step in $(sample "$n" 1 "$DISARMED") $(sample "$n" "$DISARMED" "$ARM") $(sample "$n" "$ARM" "$END"); do
+		rerun_from "$image" "$old" "$step" "$which" >"$T/said"
+		# The first attempt saw all that had to be saved; the second adds nothing.
+		[ "$step" -lt "$DISARMED" ] || cmp "$T/said" "$T/uninterrupted" || fail "cut at $step of $END: the record grew"
+		reruns=$((reruns + 1))
+		[ "$which" = latest ] && which=synced || which=latest
+	done
+	# Cut in the middle of a write, twice, the second time while it is finished.
+	place=$(((ARM + BOOT) / 2))
+	rerun_from "$image" "$old" "$place" synced 512
+	reruns=$((reruns + 1))
+	run_calco verify "$image" --against "$T/target"
+	echo "$1 over $2: $(cat "$T/uninterrupted")"
+}
+
+make_mbr "$T/mbr" one
+make_gpt "$T/gpt" two
+make_gpt "$T/gpt-older" three
+make_fatdisk "$T/fat" four
+make_extdisk "$T/ext" five
+for name in mbr gpt fat ext; do
+	run_calco capture "$T/$name" "$T/$name.calco"
+done
+truncate -s "$DISK_SIZE" "$T/empty"
+
+check_reruns gpt mbr
+check_reruns mbr gpt
+check_reruns gpt gpt-older
+check_reruns fat gpt
+check_reruns ext fat
+echo "$reruns reruns"
