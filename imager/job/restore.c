@@ -143,6 +143,20 @@ static int disarm(struct restore *rs, struct err *e)
 	return 0;
 }
 
+/* From here on any place may change: unused space is discarded, superblocks and tables are written. */
+static int mark_all(struct restore *rs, struct err *e)
+{
+	for (size_t d = 0; d < rs->m->nr_disks; d++) {
+		const struct img_region *only = rs->only_region == SIZE_MAX ? NULL : &rs->m->regions[rs->only_region];
+		if (!rs->sinks[d])
+			continue;
+		uint64_t end = only ? only->start + only->len - rs->x->disks[d].shift : rs->sinks[d]->size;
+		if (state_mark(rs->states[d], end, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 static int flush(struct restore *rs, struct err *e)
 {
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
@@ -191,7 +205,7 @@ static int run(struct restore *rs, struct err *e)
 		return 0;
 	if (open_states(rs, e) < 0 || disarm(rs, e) < 0)
 		return -1;
-	if (restore_write(rs, e) < 0 || restore_scrub(rs, e) < 0)
+	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)
 		return -1;
 	progress_update(rs->p, "flush", 0, 0);
 	if (flush(rs, e) < 0)

@@ -5,9 +5,12 @@
  *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, its name (512 bytes),
  *         root of the image when finished (32), CRC-32 of all that at 1020
  *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
- *   2048  entries: "SAVE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes
+ *   2048  entries: "SAVE" or "LATE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes.
+ *         "SAVE" is what stood there before the first attempt; "LATE" is what a later attempt found below the mark, where an
+ *         earlier one may have written
  *
- * A torn entry at the end was never synced, so the target was not changed for it: it is written over.
+ * A torn entry at the end was never synced, so the target was not changed for it: it is written over. A new record is made beside its
+ * name and moved there, so that what stands under the name always has a whole header.
  */
 #include "imager/job/state.h"
 
@@ -149,7 +152,7 @@ static int read_entries(struct state *s, struct err *e)
 		return err_nomem(e, "the state record");
 	while (read_at(s, s->end, h, sizeof(h))) {
 		uint32_t len = get_le32(h + 4);
-		if (memcmp(h, "SAVE", 4) || get_le32(h + 20) != crc32_of(h, 20) || len == 0 || len > MAX_ENTRY)
+		if ((memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20) || len == 0 || len > MAX_ENTRY)
 			break;
 		if (!read_at(s, s->end + ENTRY_HEADER, bytes, len) || crc32_of(bytes, len) != get_le32(h + 16))
 			break;
@@ -184,11 +187,11 @@ static int continue_record(struct state *s, struct err *e)
 	return read_entries(s, e) < 0 ? -1 : 1;
 }
 
-static int open_file(struct state *s, int flags, struct err *e)
+static int open_file(struct state *s, const char *path, int flags, struct err *e)
 {
-	s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	s->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
 	if (s->fd < 0)
-		return flags || errno != ENOENT ? err_set(e, ERR_FAILED, errno, "opening the state record '%s'", s->path) : 0;
+		return flags || errno != ENOENT ? err_set(e, ERR_FAILED, errno, "opening the state record '%s'", path) : 0;
 	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0) {
 		err_set(e, ERR_REFUSED, 0, "the state record '%s' is in use: another restore of this target is running", s->path);
 		return err_reason(e, "in-use");
@@ -209,7 +212,7 @@ int state_open(const char *path, const char *target, uint64_t target_size, struc
 	snprintf(s->target, sizeof(s->target), "%.511s", realpath(target, real) ? real : target);
 	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
-	if (open_file(s, 0, e) < 0)
+	if (open_file(s, s->path, 0, e) < 0)
 		return -1;
 	if (s->fd >= 0) {
 		int r = continue_record(s, e);
@@ -239,19 +242,39 @@ static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uin
 	return best;
 }
 
+/* The folder's own entry for the record is on disk when this returns 0. */
+static int sync_folder(const struct state *s, struct err *e)
+{
+	char folder[PATH_MAX];
+	const char *slash = strrchr(s->path, '/');
+
+	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - s->path) + 1 : 1, slash ? s->path : ".");
+	AUTO_CLOSE_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) /* EINVAL: a file system that needs none */
+		return err_set(e, ERR_FAILED, errno, "flushing the folder '%s'", folder);
+	return 0;
+}
+
 static int begin_file(struct state *s, struct err *e)
 {
-	if (make_folders(s->path, e) < 0 || open_file(s, O_CREAT, e) < 0)
+	char part[PATH_MAX];
+
+	if ((size_t)snprintf(part, sizeof(part), "%s.part", s->path) >= sizeof(part))
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	if (make_folders(s->path, e) < 0 || (unlink(part) < 0 && errno != ENOENT))
+		return e->code ? -1 : err_set(e, ERR_FAILED, errno, "removing '%s'", part);
+	if (open_file(s, part, O_CREAT | O_EXCL, e) < 0 || write_header(s, 0, NULL, e) < 0 || state_sync(s, e) < 0)
 		return -1;
-	if (ftruncate(s->fd, 0) < 0)
+	if (rename(part, s->path) < 0)
 		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
-	return write_header(s, 0, NULL, e);
+	return sync_folder(s, e);
 }
 
 static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
-	uint8_t h[ENTRY_HEADER] = "SAVE";
+	uint8_t h[ENTRY_HEADER];
 
+	memcpy(h, start < s->mark ? "LATE" : "SAVE", 4);
 	put_le32(h, 4, (uint32_t)len);
 	put_le64(h, 8, start);
 	put_le32(h, 16, crc32_of(bytes, len));
@@ -271,6 +294,8 @@ int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len
 	while (at < end) {
 		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
 		uint64_t stop = min_u64(min_u64(saved, end), at + MAX_ENTRY);
+		if (at < s->mark)
+			stop = min_u64(stop, s->mark);
 		if (stop > at && append(s, at, bytes + (at - start), (size_t)(stop - at), e) < 0)
 			return -1;
 		at = stop == saved ? saved_end : stop;
@@ -280,7 +305,9 @@ int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len
 
 int state_sync(struct state *s, struct err *e)
 {
-	if (s->fd >= 0 && fsync(s->fd) < 0)
+	if (s->fd < 0)
+		return begin_file(s, e);
+	if (fsync(s->fd) < 0)
 		return err_set(e, ERR_FAILED, errno, "flushing the state record '%s'", s->path);
 	return 0;
 }
@@ -291,7 +318,7 @@ int state_mark(struct state *s, uint64_t upto, struct err *e)
 
 	if (s->fd < 0 || upto <= s->mark)
 		return 0;
-	s->mark = upto + MARK_STEP;
+	s->mark = max_u64(upto, min_u64(upto + min_u64(MARK_STEP, UINT64_MAX - upto), s->target_size));
 	s->mark_seq++;
 	put_le64(b, 0, s->mark);
 	put_le64(b, 8, s->mark_seq);
@@ -305,6 +332,10 @@ int state_finish(struct state *s, const uint8_t root[32], struct err *e)
 {
 	if (s->fd < 0)
 		return 0;
+	if (!s->nr_saved && unlink(s->path) < 0)
+		return err_set(e, ERR_FAILED, errno, "removing the state record '%s'", s->path);
+	if (!s->nr_saved)
+		return 0;
 	if (write_header(s, 1, root, e) < 0)
 		return -1;
 	return state_sync(s, e);
@@ -312,7 +343,7 @@ int state_finish(struct state *s, const uint8_t root[32], struct err *e)
 
 const char *state_path(const struct state *s)
 {
-	return s->fd >= 0 ? s->path : "";
+	return s->fd >= 0 && s->nr_saved ? s->path : "";
 }
 
 void state_close(struct state *s)

@@ -21,20 +21,25 @@ int state_default(const char *target, char *ret, size_t size, struct err *e);
  * state_open - open or begin the record of a target
  * @target, @target_size: what it is the record of; an unfinished record of another target is ERR_REFUSED ("state")
  *
- * An unfinished record is continued: what it saved stays. A finished one (state_finish) begins anew. The file is made by the first state_save().
+ * An unfinished record is continued: what it saved stays. A finished one (state_finish) begins anew. The file is made by the first
+ * state_save() or state_sync().
  */
 int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
 
-/* state_save - keep bytes of the target; ranges, or parts of them, that are saved already are left as they are. Not synced. */
+/*
+ * state_save - keep bytes of the target. Not synced.
+ *
+ * What is saved already is left as it is. What lies below the mark is saved as late: an earlier attempt may have written there.
+ */
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 
-/* state_sync - everything saved is on disk when this returns 0 */
+/* state_sync - the record is on disk with everything saved, even if that is nothing, when this returns 0 */
 int state_sync(struct state *s, struct err *e);
 
-/* state_mark - before writing below `upto`: make the high-water mark at least that, synced. Cheap when it is already. Without a file: nothing. */
+/* state_mark - before writing below `upto`: make the high-water mark at least that, synced. Cheap when it is already. */
 int state_mark(struct state *s, uint64_t upto, struct err *e);
 
-/* state_finish - the target is complete: the record is closed and will not be continued */
+/* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
 
 /* state_path - where the record lies, "" when nothing had to be saved */
