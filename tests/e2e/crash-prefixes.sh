@@ -1,6 +1,8 @@
 #!/bin/bash
 # Wherever a restore over another layout is cut short, the disk is dead for firmware and mounters (every prefix of its writes, torn
 # writes, writes that overtook each other); libblkid is the judge.
+# Hundreds of megabytes are copied and synced: in memory, where there is room.
+[ "$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)" -gt 2000 ] 2>/dev/null && export TMPDIR=/dev/shm
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/crashlib.sh"
 

@@ -2,6 +2,8 @@
 # A restore that was cut short is finished by the same command, from wherever it was cut: the disk becomes what an undisturbed restore makes,
 # and the state record keeps the bytes of the disk as it was before the first attempt.
 # CRASH_RERUNS: how many places for each pair of layouts
+# Hundreds of megabytes are copied and synced: in memory, where there is room.
+[ "$(df --output=avail -m /dev/shm 2>/dev/null | tail -n 1)" -gt 2000 ] 2>/dev/null && export TMPDIR=/dev/shm
 . "$(dirname "$0")/functions.sh"
 . "$(dirname "$0")/crashlib.sh"
 
@@ -9,20 +11,22 @@ reruns=0
 
 # check_reruns IMAGE OLD
 check_reruns() {
-	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-3} which=synced step place
+	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-3} which=synced step
 	log_restore "$image" "$old"
 	check_state "$old" >"$T/uninterrupted"
-	for step in $(sample "$n" 1 "$DISARMED") $(sample "$n" "$DISARMED" "$ARM") $(sample "$n" "$ARM" "$END"); do
+	for step in $(sample "$n" 1 "$DISARMED") $(sample "$n" "$DISARMED" "$ARM") $(sample "$n" "$ARM" $((END - 1))); do
 		rerun_from "$image" "$old" "$step" "$which" >"$T/said"
 		# The first attempt saw all that had to be saved; the second adds nothing.
 		[ "$step" -lt "$DISARMED" ] || cmp "$T/said" "$T/uninterrupted" || fail "cut at $step of $END: the record grew"
 		reruns=$((reruns + 1))
 		[ "$which" = latest ] && which=synced || which=latest
 	done
-	# Cut in the middle of a write, twice, the second time while it is finished.
-	place=$(((ARM + BOOT) / 2))
-	rerun_from "$image" "$old" "$place" synced 512
-	reruns=$((reruns + 1))
+	# Cut in the middle of a write; cut when all was written and only the record was not finished.
+	rerun_from "$image" "$old" $(((ARM + BOOT) / 2)) synced 512
+	cut_target "$old" "$END"
+	"$TOOLS/replay" state "$T/log" $((END - 1)) synced "$T/state.bin"
+	rerun "$image" "$old" >/dev/null
+	reruns=$((reruns + 2))
 	run_calco verify "$image" --against "$T/target"
 	echo "$1 over $2: $(cat "$T/uninterrupted")"
 }
@@ -35,6 +39,7 @@ make_extdisk "$T/ext" five
 for name in mbr gpt fat ext; do
 	run_calco capture "$T/$name" "$T/$name.calco"
 done
+make_gpt "$T/gpt-large" six 100M
 truncate -s "$DISK_SIZE" "$T/empty"
 
 check_reruns gpt mbr
@@ -42,4 +47,6 @@ check_reruns mbr gpt
 check_reruns gpt gpt-older
 check_reruns fat gpt
 check_reruns ext fat
+check_reruns gpt gpt-large
+check_reruns mbr empty
 echo "$reruns reruns"

@@ -1,31 +1,37 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-3.0-or-later
 """state_record.py RECORD OLD [--open]: a state record, decoded from its description in imager/job/state.c alone, is whole and
-finished (or open), and every byte it saved is the byte of the old disk. Prints how much it saved."""
+finished (or open), and every byte it saved before the first attempt is the byte of the old disk. Prints how much that is."""
+import os
 import struct
 import sys
 import zlib
 
 
 def entries(b):
+    """(is it late, start, bytes) of each"""
     at = 2048
     while at + 24 <= len(b):
         magic, length, start, crc, head_crc = struct.unpack_from("<4sIQII", b, at)
-        if magic != b"SAVE" or zlib.crc32(b[at:at + 20]) != head_crc:
+        if magic not in (b"SAVE", b"LATE") or zlib.crc32(b[at:at + 20]) != head_crc:
             sys.exit(f"entry at {at} is damaged")
         data = b[at + 24:at + 24 + length]
         if len(data) != length or zlib.crc32(data) != crc:
             sys.exit(f"entry at {at}: its bytes are damaged")
-        yield start, data
+        yield magic == b"LATE", start, data
         at += 24 + length
     if at != len(b):
         sys.exit(f"{len(b) - at} bytes behind the last entry")
 
 
 def main():
-    b = open(sys.argv[1], "rb").read()
     with open(sys.argv[2], "rb") as f:
         old = f.read()
+    if not os.path.exists(sys.argv[1]) and not any(old):
+        print("0 ranges, 0 bytes saved")  # nothing had to be saved: the record went in the end
+        return
+    with open(sys.argv[1], "rb") as f:
+        b = f.read()
     status, _, size = struct.unpack_from("<IIQ", b, 8)
     if b[:8] != b"CALCOSR1" or zlib.crc32(b[:1020]) != struct.unpack_from("<I", b, 1020)[0]:
         sys.exit("the header is damaged")
@@ -35,16 +41,16 @@ def main():
     if status != wanted:
         sys.exit(f"status {status} instead of {wanted}")
     seen, total = [], 0
-    for start, data in entries(b):
-        if old[start:start + len(data)] != data:
+    for is_late, start, data in entries(b):
+        if not is_late and old[start:start + len(data)] != data:
             sys.exit(f"saved at {start}+{len(data)}: not what stood on the old disk")
-        seen.append((start, start + len(data)))
-        total += len(data)
+        seen.append((start, start + len(data), is_late))
+        total += 0 if is_late else len(data)
     seen.sort()
     for a, c in zip(seen, seen[1:]):
         if c[0] < a[1]:
             sys.exit(f"saved twice: {c[0]}")
-    print(f"{len(seen)} ranges, {total} bytes saved")
+    print(f"{sum(not s[2] for s in seen)} ranges, {total} bytes saved")
 
 
 main()
