@@ -95,7 +95,7 @@ check-docs: $(PROGRAM) ## manual pages are clean; options, help, manual and comp
 	$(Q)tests/check-options.sh $(PROGRAM)
 
 unit: $(UNITS) ## build and run the unit tests only; SAN=address,undefined or SAN=thread for sanitizers
-	$(Q)for t in $(UNITS); do echo "  UNIT $$t"; $$t || exit 1; done
+	$(Q)printf '%s\n' $(UNITS) | xargs -P "$$(nproc)" -n 1 tests/run-unit.sh
 
 fuzz-replay: $(FUZZERS) ## run every fuzz target over its stored corpus, and over seeds made on the spot
 	$(Q)for t in $(FUZZERS); do name=$${t##*/fuzz_}; echo "  FUZZ $$t"; seeds=build/seeds/$$name; \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The target guard: may this disk be written? (DESIGN section 7)
+ * The target guard: may this disk be written?
  *
  * It asks the system (mountinfo, swaps, sysfs holders, loop backing files) and the disk's content, and answers
  * with one reason. It never writes.

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Divide a disk into regions: partitions, and the gaps between them (DESIGN section 3).
+ * Divide a disk into regions: partitions, and the gaps between them.
  *
  * A partition on which the table itself stands (isohybrid images: partition 1 starts at sector 0) becomes an OVERLAP
  * region of its own, because a file system driver would call the table's bytes unused: raw loses nothing.

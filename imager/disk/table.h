@@ -90,7 +90,7 @@ struct pt_region {
 };
 
 /*
- * pt_regions - divide a disk into regions (DESIGN section 3)
+ * pt_regions - divide a disk into regions
  * @disk_size: bytes, may be odd
  * @raw_gaps: every byte of every gap is used
  *
