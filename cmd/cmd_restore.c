@@ -138,7 +138,8 @@ static int restore(struct invocation *inv, const struct restore_options *o, cons
 }
 
 /* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
-static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct targets *t, struct err *e)
+static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct targets *t, struct img_reader **reader,
+	struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct out plan;
@@ -164,6 +165,8 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 	}
 	if (targets_confirm(rq, t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
 		return -1;
+	/* The job reads the manifest itself: two of them would cost twice the memory. */
+	img_reader_close(take(reader));
 	return restore(inv, &o, t, e);
 }
 
@@ -193,7 +196,7 @@ static int run(struct invocation *inv, struct err *e)
 	}
 	int ret = targets_check(&rq, &targets, e);
 	if (!ret)
-		ret = plan_and_run(inv, &rq, &targets, e);
+		ret = plan_and_run(inv, &rq, &targets, &reader, e);
 	targets_free(&targets);
 	return ret;
 }

@@ -71,7 +71,7 @@ struct restore_options {
 	enum scrub scrub;
 	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
 	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
-	bool dry_run;             /* plan only: nothing is opened for writing */
+	bool dry_run;             /* plan only: nothing is written */
 	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
 };
 
