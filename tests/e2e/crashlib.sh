@@ -17,7 +17,7 @@ put_at() {
 text_tree() {
 	rm -rf "$1"
 	mkdir -p "$1/boot"
-	echo "$2" >"$1/boot/marker"
+	echo "marker-$2" >"$1/boot/marker"
 	openssl enc -aes-128-ctr -K "$(printf %s "$2" | md5sum | cut -c 1-32)" -iv 00 -in /dev/zero 2>/dev/null | head -c 5000000 >"$1/data" || true
 }
 
@@ -130,6 +130,7 @@ log_restore() {
 	cp --sparse=always "$2" "$T/target"
 	"$TOOLS/writelog" "$1" "$T/state.bin" "$T/log" "$T/target" || fail "the logged restore failed"
 	cp --sparse=always "$T/target" "$T/final"
+	# shellcheck disable=SC2034 # for the tests
 	read -r DISARMED ARM BOOT END < <("$TOOLS/replay" points "$T/log")
 }
 
@@ -141,6 +142,7 @@ cut_target() {
 
 # check_state OLD: the record $T/state.bin is finished, and what it saved is what stood on the old disk
 check_state() {
+	# shellcheck disable=SC2153 # it is ROOT of functions.sh
 	python3 "$ROOT/tests/e2e/state_record.py" "$T/state.bin" "$1" || fail "the state record"
 }
 
