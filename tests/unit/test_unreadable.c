@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Disks with unreadable sectors: the image is whole but for exactly these sectors, as far as they are used, and lists them. A read
+ * that fails once loses nothing, or the capture says so and leaves nothing behind.
+ */
+#include "tests/unit/exact_util.h"
+
+/* A disk in memory whose reads fail where and when they are told to. Capture reads from one thread at a time. */
+struct bad_disk {
+	struct blk_source base;
+	uint8_t *data;
+	uint64_t nr_sectors;
+	bool *is_bad, *was_read; /* of each sector; was_read only while note_reads */
+	bool note_reads;
+	long fail_at, count;     /* the how manieth read fails, from 1; 0: none */
+	bool failed;
+};
+
+static int bad_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	struct bad_disk *d = (struct bad_disk *)s;
+	uint64_t sector = s->sector_size;
+
+	if (++d->count == d->fail_at) {
+		d->failed = true;
+		return err_set(e, ERR_FAILED, EIO, "reading '%s' once", s->name);
+	}
+	for (uint64_t i = off / sector; i <= (off + len - 1) / sector; i++) {
+		if (d->is_bad[i])
+			return err_set(e, ERR_FAILED, EIO, "reading '%s'", s->name);
+		d->was_read[i] |= d->note_reads;
+	}
+	memcpy(buf, d->data + off, len);
+	return 0;
+}
+
+static void bad_close(struct blk_source *s)
+{
+	(void)s;
+}
+
+static struct bad_disk bad_disk(uint8_t *data, uint64_t size, uint32_t sector)
+{
+	static const struct blk_source_ops ops = { .read = bad_read, .close = bad_close };
+	struct bad_disk d = { .data = data, .nr_sectors = (size + sector - 1) / sector };
+
+	d.base = (struct blk_source){ .ops = &ops, .size = size, .sector_size = sector, .phys_sector_size = sector };
+	strcpy(d.base.name, "bad disk");
+	d.is_bad = calloc(d.nr_sectors, sizeof(bool));
+	d.was_read = calloc(d.nr_sectors, sizeof(bool));
+	return d;
+}
+
+static void free_disk(struct bad_disk *d)
+{
+	free(d->data);
+	free(d->is_bad);
+	free(d->was_read);
+}
+
+static int capture(struct bad_disk *d, bool dry_run, struct capture_result *res, struct err *e)
+{
+	static const char *const paths[] = { "bad disk" };
+	struct blk_source *source = &d->base;
+	struct capture_options o = { .disks = paths, .nr_disks = 1, .image = "image", .level = 1, .threads = 2, .dry_run = dry_run, .sources = &source };
+
+	unlink("image");
+	d->count = 0;
+	d->failed = false;
+	return capture_run(&o, res, NULL, e);
+}
+
+/* The states of every byte, from a finished manifest. */
+static uint8_t *states_of(const struct img_manifest *m)
+{
+	uint8_t *state = calloc(1, m->disks[0].size);
+
+	for (size_t i = 0; i < m->nr_regions; i++) {
+		const struct img_region *r = &m->regions[i];
+		for (uint64_t k = 0; k < cmap_nr_chunks(r->map); k++) {
+			struct cmap_chunk c;
+			enum ext_state st;
+			cmap_get(r->map, k, &c);
+			for (uint32_t off = 0, n; off < c.len; off += n) {
+				n = cmap_state_run(r->map, &c, off, &st);
+				memset(state + r->start + k * CHUNK_SIZE + off, (int)st, n);
+			}
+		}
+	}
+	return state;
+}
+
+/* Restored, the image is the disk, with zeros for what could not be read. */
+static void check_image(const struct bad_disk *d, const struct img_manifest *m)
+{
+	uint64_t size = d->base.size;
+	struct model md = { .nr = 1, .size = { size }, .data = { malloc(size) }, .state = { states_of(m) } };
+	AUTO_FREE uint8_t *got = calloc(1, size);
+	struct mem_sink sink = mem_sink(got, size, false);
+	struct restore_options o = { .threads = 2, .scrub = SCRUB_DISCARD };
+	struct verify_options vo = { .image = "image", .threads = 2 };
+	struct verify_result vr;
+	struct err e = ERR_INIT;
+
+	memcpy(md.data[0], d->data, size);
+	for (uint64_t i = 0; i < d->nr_sectors; i++)
+		if (d->is_bad[i])
+			memset(md.data[0] + i * d->base.sector_size, 0, min_u64(d->base.sector_size, size - i * d->base.sector_size));
+	ck_assert_msg(verify_run(&vo, &vr, NULL, &e) == 0, "%s", e.msg);
+	ck_assert_uint_eq(vr.manifest->nr_bad, m->nr_bad);
+	if (m->nr_bad)
+		ck_assert_mem_eq(vr.manifest->bad, m->bad, m->nr_bad * sizeof(*m->bad));
+	img_manifest_free(vr.manifest);
+	ck_assert_msg(restore_to("image", &sink, 1, o, &e) == 0, "%s", e.msg);
+	check_bytes(&md, 0, md.data[0], got, 0, size);
+	free(md.data[0]);
+	free(md.state[0]);
+}
+
+/* The list is sorted, merged, and holds exactly the used bytes of bad sectors. */
+static uint64_t check_list(const struct bad_disk *d, const struct img_manifest *m)
+{
+	AUTO_FREE uint8_t *state = states_of(m);
+	uint64_t at = 0, total = 0;
+
+	for (size_t i = 0; i <= m->nr_bad; i++) {
+		uint64_t start = i < m->nr_bad ? m->bad[i].start : d->base.size;
+		ck_assert_msg(i == 0 || i == m->nr_bad || start > at, "ranges are not merged");
+		for (; at < start; at++)
+			if (d->is_bad[at / d->base.sector_size] && state[at] == EXT_USED)
+				ck_abort_msg("byte %llu is not listed", (unsigned long long)at);
+		for (; i < m->nr_bad && at < start + m->bad[i].len; at++, total++)
+			if (!d->is_bad[at / d->base.sector_size] || state[at] != EXT_USED)
+				ck_abort_msg("byte %llu is listed", (unsigned long long)at);
+	}
+	return total;
+}
+
+/* A GPT, an ext4 with some files and holes, random bytes that are no file system, and gaps. */
+static struct bad_disk make_gpt_disk(uint64_t seed)
+{
+	struct chance c = { seed };
+	AUTO_FREE uint8_t *raw = garbage(&c, 700 * KIB);
+	AUTO_FREE uint8_t *file = garbage(&c, 900 * KIB);
+	uint64_t size;
+
+	put_file("raw", raw, 700 * KIB);
+	shell("mkdir -p tree");
+	put_file("tree/one", file, 900 * KIB);
+	put_file("tree/two", file, 5000);
+	shell("truncate -s 9M disk; truncate -s 5M ext; echo 'label: gpt\nstart=2048,size=10240\nstart=14000,size=1400\n' | sfdisk -q disk");
+	shell("mke2fs -q -t ext4 -b 1024 -d tree ext; dd if=ext of=disk bs=1M seek=1 conv=notrunc; dd if=raw of=disk bs=512 seek=14000 conv=notrunc");
+	uint8_t *data = get_file("disk", &size);
+	shell("rm -rf tree disk ext raw");
+	return bad_disk(data, size, 512);
+}
+
+/* Like many old disks: no table, no file system, no whole number of sectors. */
+static struct bad_disk make_raw_disk(uint64_t seed)
+{
+	struct chance c = { seed };
+	uint64_t size = 3 * MIB + draw_below(&c, 5000);
+
+	return bad_disk(garbage(&c, size), size, seed % 2 ? 4096 : 512);
+}
+
+/* Single sectors and rows of them, but none that planning needs. */
+static void spoil(struct bad_disk *d, struct chance *c)
+{
+	for (uint64_t n = draw_between(c, 1, 25); n; n--) {
+		uint64_t i = draw_below(c, d->nr_sectors), len = draw_below(c, 3) ? 1 : draw_between(c, 2, 1200);
+		for (; len && i < d->nr_sectors; i++, len--)
+			d->is_bad[i] = !d->was_read[i];
+	}
+	d->is_bad[d->nr_sectors - 1] |= draw_below(c, 2) && !d->was_read[d->nr_sectors - 1];
+}
+
+static void plan_only(struct bad_disk *d)
+{
+	struct capture_result res;
+	struct err e = ERR_INIT;
+
+	d->note_reads = true;
+	ck_assert_msg(capture(d, true, &res, &e) == 0, "%s", e.msg);
+	img_manifest_free(res.manifest);
+	d->note_reads = false;
+}
+
+START_TEST(lists_bad_sectors)
+{
+	struct bad_disk d = _i % 2 ? make_gpt_disk(100 + (uint64_t)_i) : make_raw_disk(100 + (uint64_t)_i / 2);
+	struct chance c = { 200 + (uint64_t)_i };
+	struct capture_result res;
+	struct err e = ERR_INIT;
+
+	plan_only(&d);
+	spoil(&d, &c);
+	int r = capture(&d, false, &res, &e);
+	ck_assert_msg(r == 0 || e.code == ERR_PARTIAL, "%s", e.msg);
+	uint64_t total = check_list(&d, res.manifest);
+	ck_assert_uint_eq(total, res.bad_bytes);
+	ck_assert_int_eq(r, total ? -1 : 0);
+	check_image(&d, res.manifest);
+	img_manifest_free(res.manifest);
+	free_disk(&d);
+}
+END_TEST
+
+/* Everything that was used is used. */
+static void check_same_or_more(const uint8_t *clean, const struct img_manifest *m)
+{
+	AUTO_FREE uint8_t *now = states_of(m);
+
+	for (uint64_t i = 0; i < m->disks[0].size; i++)
+		if (now[i] < clean[i])
+			ck_abort_msg("byte %llu was left out", (unsigned long long)i);
+}
+
+START_TEST(fails_once)
+{
+	struct bad_disk d = _i ? make_gpt_disk(1) : make_raw_disk(1);
+	struct capture_result res;
+	struct err e = ERR_INIT;
+	unsigned fine = 0, partial = 0, refused = 0;
+
+	ck_assert_msg(capture(&d, false, &res, &e) == 0, "%s", e.msg);
+	AUTO_FREE uint8_t *clean = states_of(res.manifest);
+	img_manifest_free(res.manifest);
+	for (d.fail_at = 1;; d.fail_at++) {
+		e = (struct err)ERR_INIT;
+		int r = capture(&d, false, &res, &e);
+		if (!d.failed)
+			break;
+		if (r < 0 && e.code != ERR_PARTIAL) {
+			refused++;
+			ck_assert_msg(e.code == ERR_FAILED, "read %ld: %s", d.fail_at, e.msg);
+			ck_assert(!res.manifest && access("image", F_OK) && access("image.part", F_OK));
+			continue;
+		}
+		fine += r == 0;
+		partial += r < 0;
+		ck_assert_int_eq(r < 0, res.manifest->nr_bad > 0);
+		check_same_or_more(clean, res.manifest);
+		if (r == 0 && d.fail_at % 4 < 2)
+			check_image(&d, res.manifest);
+		img_manifest_free(res.manifest);
+	}
+	ck_assert_msg(fine && refused, "%u fine, %u partial, %u refused", fine, partial, refused);
+	free_disk(&d);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("unreadable");
+	TCase *t = tcase_create("unreadable");
+
+	tcase_add_checked_fixture(t, scratch_setup, scratch_teardown);
+	tcase_set_timeout(t, 300);
+	tcase_add_loop_test(t, lists_bad_sectors, 0, 32);
+	tcase_add_loop_test(t, fails_once, 0, 2);
+	suite_add_tcase(s, t);
+
+	SRunner *runner = srunner_create(s);
+	srunner_run_all(runner, CK_ENV);
+	int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
