@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Chunk maps; see chunkmap.h. One 32-bit word for each chunk, in pages of 1024 words (256 MiB of disk) that exist only where
- * something is not unused; pages in which every chunk is used (or zero) are one shared page, copied before it changes.
+ * something is not unused; pages in which every chunk is used (or zero) are one constant page, copied before it changes.
  * Words below FIRST_BITMAP are states of the whole chunk, others number a pair of bitmaps (used, zero) in a pool that grows
- * by blocks, so nothing is ever moved.
+ * by blocks, each twice as large as the one before, so nothing is ever moved and a small region stays small.
  */
 #include "imager/image/chunkmap.h"
 
@@ -12,30 +12,32 @@
 #include <string.h>
 
 #define PAGE_CHUNKS  1024U
-#define BLOCK_PAIRS  4096U
+#define FIRST_PAIRS  16U /* in block 0 */
+#define MAX_BLOCKS   28U
 #define FIRST_BITMAP 3U
 #define MAX_LEN      ((uint64_t)1 << 50)
 
-struct page {
-	uint32_t word[PAGE_CHUNKS];
+/* Pages of chunks that are all used, all zero. */
+static const uint32_t uniform[3][PAGE_CHUNKS] = {
+	[CMAP_USED] = { [0 ... PAGE_CHUNKS - 1] = CMAP_USED },
+	[CMAP_ZERO] = { [0 ... PAGE_CHUNKS - 1] = CMAP_ZERO },
 };
 
 struct chunk_map {
 	uint64_t len, nr_chunks, nr_pages;
 	unsigned granule_log2;
 	uint32_t bitmap_bytes;
-	struct page **pages;        /* NULL: all absent */
-	struct page *shared[3];     /* [CMAP_USED], [CMAP_ZERO]: pages of only that */
+	const uint32_t **pages;     /* NULL: all absent; uniform[...]; else owned, a word for each of its chunks */
 	uint64_t *present_before;   /* for each page: present chunks in earlier pages; set by cmap_freeze() */
-	uint8_t **blocks;
-	size_t nr_blocks;
+	uint8_t *blocks[MAX_BLOCKS];/* of FIRST_PAIRS << i pairs of bitmaps */
 	uint32_t nr_pairs;
+	uint64_t own_words;         /* words in pages of our own */
 	uint64_t nr_present, used_bytes, zero_bytes;
 };
 
-static bool is_shared(const struct chunk_map *m, const struct page *p)
+static bool is_uniform(const uint32_t *page)
 {
-	return p && (p == m->shared[CMAP_USED] || p == m->shared[CMAP_ZERO]);
+	return page == uniform[CMAP_USED] || page == uniform[CMAP_ZERO];
 }
 
 struct chunk_map *cmap_new(uint64_t len, unsigned granule_log2, struct err *e)
@@ -68,55 +70,65 @@ void cmap_free(struct chunk_map *m)
 	if (!m)
 		return;
 	for (uint64_t i = 0; m->pages && i < m->nr_pages; i++)
-		if (!is_shared(m, m->pages[i]))
-			free(m->pages[i]);
-	free(m->shared[CMAP_USED]);
-	free(m->shared[CMAP_ZERO]);
+		if (!is_uniform(m->pages[i]))
+			free((void *)m->pages[i]);
 	free(m->present_before);
-	for (size_t i = 0; i < m->nr_blocks; i++)
+	for (size_t i = 0; i < MAX_BLOCKS; i++)
 		free(m->blocks[i]);
 	free(m->pages);
-	free(m->blocks);
 	free(m);
+}
+
+static size_t page_words(const struct chunk_map *m, uint64_t page)
+{
+	return (size_t)min_u64(PAGE_CHUNKS, m->nr_chunks - page * PAGE_CHUNKS);
 }
 
 /* The word of chunk i, for changing: its page exists and is its own afterwards. */
 static uint32_t *word_of(struct chunk_map *m, uint64_t i, struct err *e)
 {
-	struct page **p = &m->pages[i / PAGE_CHUNKS];
+	const uint32_t **p = &m->pages[i / PAGE_CHUNKS];
 
-	if (!*p || is_shared(m, *p)) {
-		struct page *own = alloc_array(1, sizeof(*own));
+	if (!*p || is_uniform(*p)) {
+		size_t nr = page_words(m, i / PAGE_CHUNKS);
+		uint32_t *own = alloc_array(nr, sizeof(*own));
 		if (!own) {
 			err_nomem(e, "a chunk map");
 			return NULL;
 		}
 		if (*p)
-			*own = **p;
+			memcpy(own, *p, nr * sizeof(*own));
 		*p = own;
+		m->own_words += nr;
 	}
-	return &(*p)->word[i % PAGE_CHUNKS];
+	return (uint32_t *)&(*p)[i % PAGE_CHUNKS];
 }
 
-/* Make a page one in which every chunk is kind (CMAP_USED or CMAP_ZERO). */
-static int share_page(struct chunk_map *m, uint64_t page, enum cmap_kind kind, struct err *e)
+/* Make a whole page one in which every chunk is kind (CMAP_USED or CMAP_ZERO). */
+static void share_page(struct chunk_map *m, uint64_t page, enum cmap_kind kind)
 {
-	if (!m->shared[kind]) {
-		m->shared[kind] = alloc_array(1, sizeof(struct page));
-		if (!m->shared[kind])
-			return err_nomem(e, "a chunk map");
-		for (uint32_t i = 0; i < PAGE_CHUNKS; i++)
-			m->shared[kind]->word[i] = kind;
+	if (m->pages[page] && !is_uniform(m->pages[page])) {
+		free((void *)m->pages[page]);
+		m->own_words -= PAGE_CHUNKS;
 	}
-	if (!is_shared(m, m->pages[page]))
-		free(m->pages[page]);
-	m->pages[page] = m->shared[kind];
-	return 0;
+	m->pages[page] = uniform[kind];
+}
+
+/* Block b holds the pairs from FIRST_PAIRS × (2^b - 1) on. */
+static unsigned block_of(uint32_t pair, uint32_t *ret_first)
+{
+	unsigned b = 31 - (unsigned)__builtin_clz(pair / FIRST_PAIRS + 1);
+
+	*ret_first = FIRST_PAIRS * ((1U << b) - 1);
+	return b;
 }
 
 static uint8_t *pair_at(const struct chunk_map *m, uint32_t pair)
 {
-	return m->blocks[pair / BLOCK_PAIRS] + (size_t)(pair % BLOCK_PAIRS) * 2 * m->bitmap_bytes;
+	uint32_t first;
+	unsigned b = block_of(pair, &first);
+
+	return m->blocks[b] + (size_t)(pair - first) * 2 * m->bitmap_bytes;
 }
 
 static uint8_t *used_bits(const struct chunk_map *m, uint32_t word)
@@ -132,18 +144,13 @@ static uint8_t *zero_bits(const struct chunk_map *m, uint32_t word)
 /* A new cleared pair of bitmaps; its word in *ret. */
 static int new_pair(struct chunk_map *m, uint32_t *ret, struct err *e)
 {
-	if (m->nr_pairs == UINT32_MAX - FIRST_BITMAP)
+	uint32_t first;
+	unsigned b = block_of(m->nr_pairs, &first);
+
+	if (b == MAX_BLOCKS || m->nr_pairs >= UINT32_MAX - FIRST_BITMAP)
 		return err_set(e, ERR_UNSUPPORTED, 0, "the disk is too fragmented");
-	if (m->nr_pairs / BLOCK_PAIRS == m->nr_blocks) {
-		uint8_t **grown = realloc(m->blocks, (m->nr_blocks + 1) * sizeof(*grown));
-		if (!grown)
-			return err_nomem(e, "a chunk map");
-		m->blocks = grown;
-		m->blocks[m->nr_blocks] = alloc_array(BLOCK_PAIRS, (size_t)2 * m->bitmap_bytes);
-		if (!m->blocks[m->nr_blocks])
-			return err_nomem(e, "a chunk map");
-		m->nr_blocks++;
-	}
+	if (!m->blocks[b] && !(m->blocks[b] = alloc_array((size_t)FIRST_PAIRS << b, (size_t)2 * m->bitmap_bytes)))
+		return err_nomem(e, "a chunk map");
 	*ret = FIRST_BITMAP + m->nr_pairs++;
 	return 0;
 }
@@ -207,8 +214,7 @@ static int add_granules(struct chunk_map *m, uint64_t first, uint64_t end, enum 
 		uint64_t i = first / per_chunk;
 		uint64_t page = i / PAGE_CHUNKS, page_end = (page + 1) * PAGE_CHUNKS * per_chunk;
 		if (first == page * PAGE_CHUNKS * per_chunk && end >= page_end && (state == EXT_USED || !m->pages[page])) {
-			if (share_page(m, page, state == EXT_USED ? CMAP_USED : CMAP_ZERO, e) < 0)
-				return -1;
+			share_page(m, page, state == EXT_USED ? CMAP_USED : CMAP_ZERO);
 			first = page_end;
 			continue;
 		}
@@ -279,8 +285,7 @@ int cmap_set_run(struct chunk_map *m, uint64_t first, uint64_t nr, enum cmap_kin
 		return 0;
 	for (uint64_t i = first, end = first + nr; i < end;) {
 		if (i % PAGE_CHUNKS == 0 && end - i >= PAGE_CHUNKS) {
-			if (share_page(m, i / PAGE_CHUNKS, kind, e) < 0)
-				return -1;
+			share_page(m, i / PAGE_CHUNKS, kind);
 			i += PAGE_CHUNKS;
 			continue;
 		}
@@ -349,13 +354,13 @@ void cmap_freeze(struct chunk_map *m)
 	for (uint64_t p = 0; p < m->nr_pages; p++) {
 		uint64_t first = p * PAGE_CHUNKS, end = min_u64(first + PAGE_CHUNKS, m->nr_chunks);
 		m->present_before[p] = m->nr_present;
-		if (is_shared(m, m->pages[p])) {
+		if (is_uniform(m->pages[p])) {
 			uint64_t bytes = min_u64(end * CHUNK_SIZE, m->len) - first * CHUNK_SIZE;
-			*(m->pages[p] == m->shared[CMAP_USED] ? &m->used_bytes : &m->zero_bytes) += bytes;
+			*(m->pages[p] == uniform[CMAP_USED] ? &m->used_bytes : &m->zero_bytes) += bytes;
 			m->nr_present += end - first;
 		} else if (m->pages[p]) {
 			for (uint64_t i = first; i < end; i++)
-				freeze_chunk(m, i, &m->pages[p]->word[i - first]);
+				freeze_chunk(m, i, (uint32_t *)&m->pages[p][i - first]);
 		}
 	}
 }
@@ -390,10 +395,15 @@ uint64_t cmap_len(const struct chunk_map *m)
 	return m->len;
 }
 
+uint64_t cmap_memory(const struct chunk_map *m)
+{
+	return m->own_words * sizeof(uint32_t) + (uint64_t)m->nr_pairs * 2 * m->bitmap_bytes;
+}
+
 static uint32_t word_at(const struct chunk_map *m, uint64_t i)
 {
-	const struct page *p = m->pages[i / PAGE_CHUNKS];
-	return p ? p->word[i % PAGE_CHUNKS] : CMAP_ABSENT;
+	const uint32_t *page = m->pages[i / PAGE_CHUNKS];
+	return page ? page[i % PAGE_CHUNKS] : CMAP_ABSENT;
 }
 
 static enum cmap_kind kind_of(const struct chunk_map *m, uint32_t word)
@@ -421,10 +431,10 @@ void cmap_get(const struct chunk_map *m, uint64_t i, struct cmap_chunk *ret)
 uint64_t cmap_next_present(const struct chunk_map *m, uint64_t i)
 {
 	while (i < m->nr_chunks) {
-		const struct page *p = m->pages[i / PAGE_CHUNKS];
-		if (!p)
+		const uint32_t *page = m->pages[i / PAGE_CHUNKS];
+		if (!page)
 			i = (i / PAGE_CHUNKS + 1) * PAGE_CHUNKS;
-		else if (p->word[i % PAGE_CHUNKS] == CMAP_ABSENT)
+		else if (page[i % PAGE_CHUNKS] == CMAP_ABSENT)
 			i++;
 		else
 			return i;
@@ -439,18 +449,24 @@ uint64_t cmap_run(const struct chunk_map *m, uint64_t i, enum cmap_kind *ret_kin
 	*ret_kind = kind_of(m, word_at(m, i));
 	if (*ret_kind == CMAP_ABSENT)
 		return cmap_next_present(m, i) - start;
-	while (++i < m->nr_chunks && kind_of(m, word_at(m, i)) == *ret_kind)
-		;
+	for (i++; i < m->nr_chunks;) {
+		if (*ret_kind < CMAP_BITMAP && i % PAGE_CHUNKS == 0 && m->pages[i / PAGE_CHUNKS] == uniform[*ret_kind])
+			i += PAGE_CHUNKS;
+		else if (kind_of(m, word_at(m, i)) == *ret_kind)
+			i++;
+		else
+			break;
+	}
 	return i - start;
 }
 
 uint64_t cmap_present_index(const struct chunk_map *m, uint64_t i)
 {
-	const struct page *p = m->pages[i / PAGE_CHUNKS];
+	const uint32_t *page = m->pages[i / PAGE_CHUNKS];
 	uint64_t n = m->present_before[i / PAGE_CHUNKS];
 
-	for (uint64_t k = 0; p && k < i % PAGE_CHUNKS; k++)
-		n += p->word[k] != CMAP_ABSENT;
+	for (uint64_t k = 0; page && k < i % PAGE_CHUNKS; k++)
+		n += page[k] != CMAP_ABSENT;
 	return n;
 }
 

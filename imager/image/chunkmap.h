@@ -61,6 +61,8 @@ uint64_t cmap_bytes(const struct chunk_map *m, enum ext_state state); /* EXT_USE
 unsigned cmap_granule_log2(const struct chunk_map *m);
 size_t cmap_bitmap_bytes(const struct chunk_map *m);
 uint64_t cmap_len(const struct chunk_map *m);
+/* cmap_memory - bytes that what was added costs, at any time; for those who decode hostile maps */
+uint64_t cmap_memory(const struct chunk_map *m);
 
 /* cmap_get - chunk i. The bitmaps are borrowed from the map. */
 void cmap_get(const struct chunk_map *m, uint64_t i, struct cmap_chunk *ret);
