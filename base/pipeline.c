@@ -28,28 +28,34 @@ struct pipe_run_state {
 	void **done;       /* worked, waiting for the consumer: ring of depth, by sequence number */
 	uint64_t produced, taken, consumed; /* sequence numbers: next to produce, next to work on, next to consume */
 	bool ended;        /* the producer made its last item */
-	bool stop;         /* an error: everybody leaves */
-	uint64_t failed_at;/* sequence number of the error that counts */
+	uint64_t failed_at;/* sequence number of the error that counts, UINT64_MAX: none; nothing from there on is worked on or consumed */
 	struct err error;
 };
 
-/* Keep the error that comes first in the order of items. Called with the lock held. */
+/*
+ * Keep the error that comes first in the order of items. What comes before it still goes its way: it may fail too, and then that
+ * is the error, however the threads were scheduled. Called with the lock held.
+ */
 static void fail_at(struct pipe_run_state *s, uint64_t seq, const struct err *e)
 {
-	if (!s->stop || seq < s->failed_at) {
+	if (seq < s->failed_at) {
 		s->error = *e;
 		s->failed_at = seq;
 	}
-	s->stop = true;
 	pthread_cond_broadcast(&s->changed);
+}
+
+static bool has_failed(const struct pipe_run_state *s)
+{
+	return s->failed_at != UINT64_MAX;
 }
 
 static void *take_free(struct pipe_run_state *s)
 {
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop && s->nr_free == 0)
+	while (!has_failed(s) && s->nr_free == 0)
 		pthread_cond_wait(&s->changed, &s->lock);
-	void *item = s->stop ? NULL : s->free_items[--s->nr_free];
+	void *item = has_failed(s) ? NULL : s->free_items[--s->nr_free];
 	pthread_mutex_unlock(&s->lock);
 	return item;
 }
@@ -85,9 +91,9 @@ static void *take_work(struct pipe_run_state *s, uint64_t *ret_seq)
 	void *item = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	while (!s->stop && s->taken == s->produced && !s->ended)
+	while (!has_failed(s) && s->taken == s->produced && !s->ended)
 		pthread_cond_wait(&s->changed, &s->lock);
-	if (!s->stop && s->taken < s->produced) {
+	if (s->taken < min_u64(s->produced, s->failed_at)) {
 		*ret_seq = s->taken++;
 		item = s->queue[*ret_seq % s->depth];
 	}
@@ -123,18 +129,17 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-/* The next finished item in order; NULL when all are consumed, or at an error that is not behind it. */
+/* The next finished item in order; NULL when all are consumed, or all before the error. */
 static void *take_done(struct pipe_run_state *s)
 {
-	void *item;
+	void **slot = &s->done[s->consumed % s->depth], *item = NULL;
 
 	pthread_mutex_lock(&s->lock);
-	while (!(item = s->done[s->consumed % s->depth])) {
-		if (s->stop || (s->ended && s->consumed == s->produced))
-			break;
+	while (!*slot && s->consumed < s->failed_at && !(s->ended && s->consumed == s->produced))
 		pthread_cond_wait(&s->changed, &s->lock);
-	}
-	s->done[s->consumed % s->depth] = NULL;
+	if (s->consumed < s->failed_at)
+		item = *slot;
+	*slot = NULL;
 	pthread_mutex_unlock(&s->lock);
 	return item;
 }
@@ -216,7 +221,7 @@ static void run_threads(struct pipe_run_state *s, unsigned workers, const struct
 
 int pipe_run(const struct pipe_ops *ops, void *arg, unsigned workers, unsigned depth, const struct progress *stop, struct err *e)
 {
-	struct pipe_run_state s = { .ops = ops, .arg = arg, .depth = depth };
+	struct pipe_run_state s = { .ops = ops, .arg = arg, .depth = depth, .failed_at = UINT64_MAX };
 
 	if (make_pool(&s, e) < 0) {
 		free_pool(&s);
@@ -228,7 +233,7 @@ int pipe_run(const struct pipe_ops *ops, void *arg, unsigned workers, unsigned d
 	pthread_cond_destroy(&s.changed);
 	pthread_mutex_destroy(&s.lock);
 	free_pool(&s);
-	if (!s.stop)
+	if (!has_failed(&s))
 		return 0;
 	*e = s.error;
 	return -1;
