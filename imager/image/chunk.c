@@ -3,6 +3,7 @@
 #include "imager/image/chunk.h"
 
 #include "base/hash.h"
+#include "imager/image/format.h"
 
 #include <string.h>
 #include <zstd.h>
@@ -145,7 +146,7 @@ int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, ui
 	}
 	if (codec != CODEC_ZSTD)
 		return err_set(e, ERR_CORRUPT, 0, "a chunk with unknown codec %u", codec);
-	if (ZSTD_getFrameContentSize(stored, stored_len) != CHUNK_SIZE || ZSTD_findFrameCompressedSize(stored, stored_len) != stored_len)
+	if (!fmt_is_frame(stored, stored_len, CHUNK_SIZE))
 		return err_set(e, ERR_CORRUPT, 0, "a chunk that is not one zstd frame of %u bytes", CHUNK_SIZE);
 	size_t n = ZSTD_decompressDCtx(c->dctx, content, CHUNK_SIZE, stored, stored_len);
 	if (ZSTD_isError(n) || n != CHUNK_SIZE)

@@ -7,71 +7,11 @@
 
 #include "base/arith.h"
 #include "base/hash.h"
+#include "imager/image/cursor.h"
 #include "imager/image/format.h"
 #include "imager/image/manifest.h"
 
-#include <stdio.h>
 #include <string.h>
-
-/* A view that moves forward. */
-struct cursor {
-	struct span s;
-	size_t at;
-};
-
-static size_t left(const struct cursor *c)
-{
-	return c->s.len - c->at;
-}
-
-static const uint8_t *get_bytes(struct cursor *c, size_t n)
-{
-	const uint8_t *p = span_at(&c->s, c->at, n);
-	if (p)
-		c->at += n;
-	return p;
-}
-
-static uint64_t get_int(struct cursor *c, unsigned bytes)
-{
-	const uint8_t *p = get_bytes(c, bytes);
-	uint64_t v = 0;
-
-	for (unsigned i = 0; p && i < bytes; i++)
-		v |= (uint64_t)p[i] << 8 * i;
-	return v;
-}
-
-static void get_copy(struct cursor *c, void *dst, size_t n)
-{
-	const uint8_t *p = get_bytes(c, n);
-	if (p)
-		memcpy(dst, p, n);
-}
-
-/* A str into a fixed buffer; longer ones are cut there, one with a NUL inside is bad. */
-static void get_str(struct cursor *c, char *dst, size_t size)
-{
-	size_t n = (size_t)get_int(c, 2);
-	const uint8_t *p = get_bytes(c, n);
-
-	if (!p)
-		return;
-	if (memchr(p, 0, n))
-		c->s.bad = true;
-	size_t keep = n < size - 1 ? n : size - 1;
-	memcpy(dst, p, keep);
-	dst[keep] = '\0';
-}
-
-static void must_be_zero(struct cursor *c, size_t n)
-{
-	const uint8_t *p = get_bytes(c, n);
-
-	for (size_t i = 0; p && i < n; i++)
-		if (p[i])
-			c->s.bad = true;
-}
 
 /* The next list entry as a cursor of its own; the outer one moves behind it. */
 static struct cursor get_entry(struct cursor *c)
@@ -86,11 +26,6 @@ static struct cursor get_entry(struct cursor *c)
 	return (struct cursor){ .s = { .p = p, .len = p ? len - 4 : 0, .bad = !p } };
 }
 
-static int corrupt(struct err *e, const char *what)
-{
-	return err_set(e, ERR_CORRUPT, 0, "the head of the image is damaged: %s", what);
-}
-
 static int get_image(struct cursor *c, struct img_manifest *m, struct err *e)
 {
 	get_copy(c, m->lineage, 16);
@@ -98,7 +33,7 @@ static int get_image(struct cursor *c, struct img_manifest *m, struct err *e)
 	uint64_t nr = get_int(c, 4);
 	get_str(c, m->name, sizeof(m->name));
 	if (c->s.bad || nr > IMG_MAX_PARENTS || left(c) != nr * 56 || !img_name_ok(m->name))
-		return corrupt(e, "name or parents");
+		return cursor_corrupt(e, "name or parents");
 	m->parents = alloc_array(nr, sizeof(*m->parents));
 	if (!m->parents)
 		return err_nomem(e, "the manifest");
@@ -117,7 +52,7 @@ static int get_count(struct cursor *c, size_t max, size_t min, size_t *ret, stru
 	uint64_t nr = get_int(c, 4);
 
 	if (c->s.bad || nr > max || nr > left(c) / min)
-		return corrupt(e, "a list is longer than it can be");
+		return cursor_corrupt(e, "a list is longer than it can be");
 	*ret = (size_t)nr;
 	return 0;
 }
@@ -146,11 +81,11 @@ static int get_disks(struct cursor *c, struct img_manifest *m, struct err *e)
 		get_str(&en, d->serial, sizeof(d->serial));
 		get_str(&en, d->source, sizeof(d->source));
 		if (en.s.bad || d->table > 2 || !is_pow2(d->sector_size) || d->sector_size < 512 || d->sector_size > 65536)
-			return corrupt(e, "a disk's description");
+			return cursor_corrupt(e, "a disk's description");
 		if (!d->size || !add_u64(total, d->size, &total) || total > FMT_MAX_DISK_BYTES)
-			return corrupt(e, "a disk's size");
+			return cursor_corrupt(e, "a disk's size");
 	}
-	return nr ? 0 : corrupt(e, "no disks");
+	return nr ? 0 : cursor_corrupt(e, "no disks");
 }
 
 static int get_region(struct cursor *c, struct img_region *r, struct err *e)
@@ -171,9 +106,9 @@ static int get_region(struct cursor *c, struct img_region *r, struct err *e)
 	r->attributes = get_int(&en, 8);
 	get_str(&en, r->name, sizeof(r->name));
 	if (en.s.bad || r->kind > 3 || r->flags > 7 || granule_log2 < 9 || granule_log2 > 12)
-		return corrupt(e, "a region's description");
+		return cursor_corrupt(e, "a region's description");
 	if (r->len == 0 || r->len > FMT_MAX_DISK_BYTES)
-		return corrupt(e, "a region's length");
+		return cursor_corrupt(e, "a region's length");
 	r->map = cmap_new(r->len, granule_log2, e);
 	return r->map ? 0 : -1;
 }
@@ -190,12 +125,14 @@ static int check_cover(const struct img_manifest *m, struct err *e)
 			disk++;
 			at = 0;
 		}
+		if (r->kind == 3 && r->len != m->disks[disk].size)
+			return cursor_corrupt(e, "a region that is not the whole disk");
 		if (r->disk != disk || r->start != at || r->len > m->disks[disk].size - at)
-			return corrupt(e, "the regions do not cover the disks");
+			return cursor_corrupt(e, "the regions do not cover the disks");
 		at += r->len;
 	}
 	if (disk + 1 != m->nr_disks || at != m->disks[disk].size)
-		return corrupt(e, "the regions do not cover the disks");
+		return cursor_corrupt(e, "the regions do not cover the disks");
 	return 0;
 }
 
@@ -215,7 +152,7 @@ static int get_regions(struct cursor *c, struct img_manifest *m, struct err *e)
 		/* Keeps the memory of hostile overlapping regions in bounds before they are refused. */
 		total += m->regions[i].len;
 		if (total > FMT_MAX_DISK_BYTES)
-			return corrupt(e, "the regions do not cover the disks");
+			return cursor_corrupt(e, "the regions do not cover the disks");
 	}
 	return check_cover(m, e);
 }
@@ -223,7 +160,7 @@ static int get_regions(struct cursor *c, struct img_manifest *m, struct err *e)
 static int get_ranges(struct cursor *c, const struct img_manifest *m, uint32_t nr, struct img_range **ret, uint32_t *ret_nr, struct err *e)
 {
 	if (c->s.bad || nr > left(c) / FMT_BAD_SIZE)
-		return corrupt(e, "a volume's ranges");
+		return cursor_corrupt(e, "a volume's ranges");
 	if (!(*ret = alloc_array(nr, sizeof(**ret))))
 		return err_nomem(e, "the manifest");
 	*ret_nr = nr;
@@ -234,7 +171,7 @@ static int get_ranges(struct cursor *c, const struct img_manifest *m, uint32_t n
 		r->start = get_int(c, 8);
 		r->len = get_int(c, 8);
 		if (c->s.bad || r->disk >= m->nr_disks || !range_inside(r->start, r->len, m->disks[r->disk].size))
-			return corrupt(e, "a volume's ranges");
+			return cursor_corrupt(e, "a volume's ranges");
 	}
 	return 0;
 }
@@ -262,9 +199,9 @@ static int get_volume(struct cursor *c, struct img_manifest *m, size_t index, st
 	get_str(&en, v->reason, sizeof(v->reason));
 	get_str(&en, v->notice, sizeof(v->notice));
 	if (en.s.bad || v->kind < 1 || v->kind > 5 || v->state > 5 || v->flags > 7)
-		return corrupt(e, "a volume's description");
+		return cursor_corrupt(e, "a volume's description");
 	if ((v->parent != IMG_NO_INDEX && v->parent >= index) || (v->region != IMG_NO_INDEX && v->region >= m->nr_regions))
-		return corrupt(e, "a volume's place in the tree");
+		return cursor_corrupt(e, "a volume's place in the tree");
 	if (get_ranges(&en, m, nr_segments, &v->segments, &v->nr_segments, e) < 0)
 		return -1;
 	if (get_ranges(&en, m, nr_arm, &v->arm, &v->nr_arm, e) < 0)
@@ -307,9 +244,9 @@ static int get_tables(struct cursor *c, struct img_manifest *m, struct err *e)
 		t->len = (uint32_t)get_int(&en, 4);
 		const uint8_t *p = get_bytes(&en, t->len);
 		if (en.s.bad || t->disk >= m->nr_disks || t->len > FMT_MAX_TABLE_COPY || !range_inside(t->start, t->len, m->disks[t->disk].size))
-			return corrupt(e, "a copy of a partition table");
+			return cursor_corrupt(e, "a copy of a partition table");
 		if (t->disk < disk || (t->disk == disk && t->start < end))
-			return corrupt(e, "the copies of partition tables are not in order");
+			return cursor_corrupt(e, "the copies of partition tables are not in order");
 		disk = t->disk;
 		end = t->start + t->len;
 		if (!(t->bytes = alloc_array(t->len, 1)))
@@ -317,64 +254,6 @@ static int get_tables(struct cursor *c, struct img_manifest *m, struct err *e)
 		memcpy(t->bytes, p, t->len);
 	}
 	return 0;
-}
-
-struct run {
-	uint32_t kind, nr;
-};
-
-static int get_bitmaps(struct cursor *c, struct chunk_map *map, uint64_t first, const struct run *run, struct err *e)
-{
-	size_t n = cmap_bitmap_bytes(map);
-
-	for (uint64_t i = first; i < first + run->nr; i++) {
-		const uint8_t *used = get_bytes(c, n);
-		const uint8_t *zero = run->kind == CMAP_BITMAP_ZERO ? get_bytes(c, n) : NULL;
-		if (c->s.bad)
-			return corrupt(e, "the extents end too early");
-		if (cmap_set_bitmaps(map, i, (enum cmap_kind)run->kind, used, zero, e) < 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* Runs are walked twice: first the states of whole chunks, then, behind the last run, the bitmaps. */
-static int get_map(struct cursor *c, struct chunk_map *map, struct err *e)
-{
-	uint64_t nr_runs = get_int(c, 4), at = 0;
-	struct run run, before = { .kind = UINT32_MAX };
-
-	if (c->s.bad || nr_runs > left(c) / 8)
-		return corrupt(e, "the extents end too early");
-	size_t runs_at = c->at;
-	for (uint64_t k = 0; k < nr_runs; k++, at += run.nr, before = run) {
-		run = (struct run){ .kind = (uint32_t)get_int(c, 4), .nr = (uint32_t)get_int(c, 4) };
-		if (run.kind > CMAP_BITMAP_ZERO || run.nr == 0 || run.nr > cmap_nr_chunks(map) - at)
-			return corrupt(e, "a run of extents");
-		if (run.kind == before.kind && before.nr != UINT32_MAX)
-			return corrupt(e, "a run of extents is split");
-		if (run.kind < CMAP_BITMAP && cmap_set_run(map, at, run.nr, (enum cmap_kind)run.kind, e) < 0)
-			return -1;
-	}
-	if (at != cmap_nr_chunks(map))
-		return corrupt(e, "the extents do not cover their region");
-	struct cursor runs = { .s = c->s, .at = runs_at };
-	at = 0;
-	for (uint64_t k = 0; k < nr_runs; k++, at += run.nr) {
-		run = (struct run){ .kind = (uint32_t)get_int(&runs, 4), .nr = (uint32_t)get_int(&runs, 4) };
-		if (run.kind >= CMAP_BITMAP && get_bitmaps(c, map, at, &run, e) < 0)
-			return -1;
-	}
-	cmap_freeze(map);
-	return 0;
-}
-
-static int get_extents(struct cursor *c, struct img_manifest *m, struct err *e)
-{
-	for (size_t i = 0; i < m->nr_regions; i++)
-		if (get_map(c, m->regions[i].map, e) < 0)
-			return -1;
-	return left(c) ? corrupt(e, "bytes behind the extents") : 0;
 }
 
 typedef int (*section_fn)(struct cursor *c, struct img_manifest *m, struct err *e);
@@ -389,12 +268,11 @@ static int next_section(struct cursor *c, unsigned *ret_type, unsigned *ret_flag
 	must_be_zero(c, 4);
 	uint64_t len = get_int(c, 8);
 	if (c->s.bad || *ret_flags > 1 || len > left(c))
-		return corrupt(e, "a section's header");
-	ret->s = span_sub(&c->s, c->at, (size_t)len);
-	ret->at = 0;
+		return cursor_corrupt(e, "a section's header");
+	*ret = (struct cursor){ .s = span_sub(&c->s, c->at, (size_t)len), .limits = c->limits };
 	c->at += (size_t)len;
 	must_be_zero(c, (8 - len % 8) % 8);
-	return c->s.bad ? corrupt(e, "a section's padding") : 1;
+	return c->s.bad ? cursor_corrupt(e, "a section's padding") : 1;
 }
 
 static int decode_sections(struct img_manifest *m, struct cursor *c, struct err *e)
@@ -405,7 +283,7 @@ static int decode_sections(struct img_manifest *m, struct cursor *c, struct err 
 		[SEC_REGIONS] = get_regions,
 		[SEC_VOLUMES] = get_volumes,
 		[SEC_TABLES] = get_tables,
-		[SEC_EXTENTS] = get_extents,
+		[SEC_EXTENTS] = core_get_extents,
 	};
 	unsigned type, flags, last = 0, known = 0;
 	struct cursor sec;
@@ -413,7 +291,7 @@ static int decode_sections(struct img_manifest *m, struct cursor *c, struct err 
 
 	while ((r = next_section(c, &type, &flags, &sec, e)) > 0) {
 		if (type <= last)
-			return corrupt(e, "the sections are not in order");
+			return cursor_corrupt(e, "the sections are not in order");
 		last = type;
 		if (type > SEC_EXTENTS) {
 			if (flags & FMT_MANDATORY)
@@ -421,20 +299,21 @@ static int decode_sections(struct img_manifest *m, struct cursor *c, struct err 
 			continue;
 		}
 		if (type != ++known || !(flags & FMT_MANDATORY))
-			return corrupt(e, "a required section is missing");
+			return cursor_corrupt(e, "a required section is missing");
 		if (fns[type](&sec, m, e) < 0)
 			return -1;
 		if (sec.s.bad || left(&sec))
-			return corrupt(e, "a section has a wrong length");
+			return cursor_corrupt(e, "a section has a wrong length");
 	}
 	if (r == 0 && known != SEC_EXTENTS)
-		return corrupt(e, "a required section is missing");
+		return cursor_corrupt(e, "a required section is missing");
 	return r;
 }
 
-int img_core_decode(const uint8_t *bytes, size_t len, struct img_manifest **ret, struct err *e)
+int img_core_decode(const uint8_t *bytes, size_t len, const struct img_limits *limits, struct img_manifest **ret, struct err *e)
 {
-	struct cursor c = { .s = span_of(bytes, len) };
+	struct img_limits rest = limits ? *limits : (struct img_limits){ UINT64_MAX, UINT64_MAX };
+	struct cursor c = { .s = span_of(bytes, len), .limits = &rest };
 	AUTO(hasher) struct hasher *h = hasher_new(e);
 	AUTO(img_manifest) struct img_manifest *m = h ? img_manifest_new(e) : NULL;
 
@@ -455,12 +334,38 @@ static int get_note(struct img_manifest *m, struct cursor *sec, struct err *e)
 	size_t n = left(sec);
 
 	if (n > 65536)
-		return corrupt(e, "the note is too long");
+		return cursor_corrupt(e, "the note is too long");
 	free(m->note);
 	if (!(m->note = alloc_array(n + 1, 1)))
 		return err_nomem(e, "the note");
-	get_copy(sec, m->note, n);
+	get_text(sec, n, m->note, n + 1);
 	return 0;
+}
+
+/* One section of the envelope, to its end; what is not known is skipped. */
+static int get_envelope_section(struct img_manifest *m, unsigned type, struct cursor *sec, struct err *e)
+{
+	switch (type) {
+	case ENV_CREATED:
+		m->created = get_int(sec, 8);
+		break;
+	case ENV_TOOL:
+		get_text(sec, left(sec), m->tool, sizeof(m->tool));
+		break;
+	case ENV_LEVEL:
+		m->level = (uint32_t)get_int(sec, 4);
+		break;
+	case ENV_READ:
+		m->read_bytes = get_int(sec, 8);
+		break;
+	case ENV_NOTE:
+		if (get_note(m, sec, e) < 0)
+			return -1;
+		break;
+	default:
+		return 0;
+	}
+	return sec->s.bad || left(sec) ? cursor_corrupt(e, "a section of the envelope") : 0;
 }
 
 int img_envelope_decode(struct img_manifest *m, const uint8_t *bytes, size_t len, struct err *e)
@@ -470,23 +375,11 @@ int img_envelope_decode(struct img_manifest *m, const uint8_t *bytes, size_t len
 	int r;
 
 	while ((r = next_section(&c, &type, &flags, &sec, e)) > 0) {
-		if (type <= last)
-			return corrupt(e, "the sections of the envelope are not in order");
-		if (flags)
-			return corrupt(e, "a section of the envelope has flags");
+		if (type <= last || flags)
+			return cursor_corrupt(e, "the sections of the envelope are not in order");
 		last = type;
-		if (type == ENV_CREATED)
-			m->created = get_int(&sec, 8);
-		else if (type == ENV_TOOL)
-			snprintf(m->tool, sizeof(m->tool), "%.*s", (int)min_u64(left(&sec), 63), (const char *)sec.s.p);
-		else if (type == ENV_LEVEL)
-			m->level = (uint32_t)get_int(&sec, 4);
-		else if (type == ENV_READ)
-			m->read_bytes = get_int(&sec, 8);
-		else if (type == ENV_NOTE && get_note(m, &sec, e) < 0)
+		if (get_envelope_section(m, type, &sec, e) < 0)
 			return -1;
-		if (sec.s.bad)
-			return corrupt(e, "a section of the envelope is too short");
 	}
 	return r;
 }

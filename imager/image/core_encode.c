@@ -3,6 +3,7 @@
 #include "imager/image/core.h"
 
 #include "base/buf.h"
+#include "base/utf8.h"
 #include "imager/image/manifest.h"
 
 /* Returns the place of the section's header, for end_section(). */
@@ -39,6 +40,27 @@ static void end_entry(struct buf *b, size_t at)
 		put_le32(b->p + at, 0, (uint32_t)(b->len - at));
 }
 
+/* Labels, paths and notes may hold anything; the format takes UTF-8. */
+static void put_text(struct buf *b, const char *s)
+{
+	for (size_t left = strlen(s); left;) {
+		size_t n = utf8_len(s, left);
+		buf_bytes(b, n ? s : "\xEF\xBF\xBD", n ? n : 3); /* U+FFFD */
+		s += n ? n : 1;
+		left -= n ? n : 1;
+	}
+}
+
+static void put_str(struct buf *b, const char *s)
+{
+	size_t at = b->len;
+
+	buf_le16(b, 0);
+	put_text(b, s);
+	if (!b->failed)
+		put_le16(b->p + at, 0, (uint16_t)(b->len - at - 2));
+}
+
 static void put_image(struct buf *b, const struct img_manifest *m)
 {
 	size_t s = begin_section(b, SEC_IMAGE, 1);
@@ -46,7 +68,7 @@ static void put_image(struct buf *b, const struct img_manifest *m)
 	buf_bytes(b, m->lineage, 16);
 	buf_le64(b, m->version);
 	buf_le32(b, (uint32_t)m->nr_parents);
-	buf_str(b, m->name);
+	put_str(b, m->name);
 	for (size_t i = 0; i < m->nr_parents; i++) {
 		buf_bytes(b, m->parents[i].lineage, 16);
 		buf_le64(b, m->parents[i].version);
@@ -70,9 +92,9 @@ static void put_disks(struct buf *b, const struct img_manifest *m)
 		buf_extend(b, 3);
 		buf_le32(b, d->mbr_signature);
 		buf_bytes(b, d->guid, 16);
-		buf_str(b, d->model);
-		buf_str(b, d->serial);
-		buf_str(b, d->source);
+		put_str(b, d->model);
+		put_str(b, d->serial);
+		put_str(b, d->source);
 		end_entry(b, en);
 	}
 	end_section(b, s);
@@ -98,7 +120,7 @@ static void put_regions(struct buf *b, const struct img_manifest *m)
 		buf_bytes(b, r->type_guid, 16);
 		buf_bytes(b, r->guid, 16);
 		buf_le64(b, r->attributes);
-		buf_str(b, r->name);
+		put_str(b, r->name);
 		end_entry(b, en);
 	}
 	end_section(b, s);
@@ -129,12 +151,12 @@ static void put_volume(struct buf *b, const struct img_volume *v)
 	buf_le32(b, v->nr_segments);
 	buf_le32(b, v->nr_arm);
 	buf_le32(b, v->nr_skipped);
-	buf_str(b, v->driver);
-	buf_str(b, v->type);
-	buf_str(b, v->label);
-	buf_str(b, v->uuid);
-	buf_str(b, v->reason);
-	buf_str(b, v->notice);
+	put_str(b, v->driver);
+	put_str(b, v->type);
+	put_str(b, v->label);
+	put_str(b, v->uuid);
+	put_str(b, v->reason);
+	put_str(b, v->notice);
 	put_ranges(b, v->segments, v->nr_segments);
 	put_ranges(b, v->arm, v->nr_arm);
 	put_ranges(b, v->skipped, v->nr_skipped);
@@ -245,14 +267,14 @@ int img_envelope_encode(const struct img_manifest *m, uint8_t **ret, size_t *ret
 	buf_le64(&b, m->created);
 	end_section(&b, s);
 	s = begin_section(&b, ENV_TOOL, 0);
-	buf_bytes(&b, m->tool, strlen(m->tool));
+	put_text(&b, m->tool);
 	end_section(&b, s);
 	s = begin_section(&b, ENV_LEVEL, 0);
 	buf_le32(&b, m->level);
 	end_section(&b, s);
 	if (m->note) {
 		s = begin_section(&b, ENV_NOTE, 0);
-		buf_bytes(&b, m->note, strlen(m->note));
+		put_text(&b, m->note);
 		end_section(&b, s);
 	}
 	s = begin_section(&b, ENV_READ, 0);

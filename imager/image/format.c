@@ -6,6 +6,20 @@
 #include "imager/image/chunkmap.h"
 
 #include <string.h>
+#include <zstd.h>
+
+bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len)
+{
+	return !strcmp(type, "INDX") || raw_len <= FMT_RATIO_FREE || (raw_len - FMT_RATIO_FREE) / FMT_MAX_RATIO <= stored_len;
+}
+
+/* The library may know older formats by other magic numbers; none of them belongs into an image. */
+bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len)
+{
+	if (len < 6 || get_le32(p) != ZSTD_MAGICNUMBER || p[4] & 3)
+		return false;
+	return ZSTD_getFrameContentSize(p, len) == raw_len && ZSTD_findFrameCompressedSize(p, len) == len;
+}
 
 static int bad_crc(const char *what, struct err *e)
 {

@@ -6,6 +6,8 @@
 #include "base/err.h"
 #include "base/span.h"
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #define FMT_MAGIC         "\x89" "CALCO\r\n"
@@ -22,6 +24,9 @@
 #define FMT_MAX_BAD       ((uint64_t)1 << 24) /* ranges */
 #define FMT_MAX_DISK_BYTES ((uint64_t)1 << 50)
 #define FMT_MAX_TABLE_COPY (4U << 20)
+/* A compressed part says at most this much more than it takes, so that a few bytes cannot ask for a GiB. */
+#define FMT_RATIO_FREE    ((uint64_t)4 << 20)
+#define FMT_MAX_RATIO     256U
 
 enum fmt_part_flags { FMT_MANDATORY = 1, FMT_ZSTD = 2, FMT_ENCRYPTED = 4 };
 
@@ -48,6 +53,12 @@ struct fmt_trailer {
 	uint64_t file_len, cids_offset, index_offset, nr_present, nr_records;
 	uint8_t pack_id[16], root[32];
 };
+
+/* fmt_ratio_ok - may a part of this type be compressed from raw_len to stored_len? INDX may always: its length follows from the ids. */
+bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len);
+
+/* fmt_is_frame - is this exactly one zstd frame (RFC 8878 §3.1.1) without a dictionary, whose content size is raw_len? */
+bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len);
 
 /* Encoders fill a buffer of the structure's size; decoders check CRC, magic, reserved fields and ranges: ERR_CORRUPT, ERR_UNSUPPORTED. */
 void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p);

@@ -151,8 +151,19 @@ int img_find_region(const struct img_manifest *m, const char *word, size_t *ret,
 /* img_core_encode - the bytes of the CORE part, raw. Owned by the caller: free(). */
 int img_core_encode(const struct img_manifest *m, uint8_t **ret, size_t *ret_len, struct err *e);
 
-/* img_core_decode - from hostile bytes; everything is checked, ERR_CORRUPT or ERR_UNSUPPORTED. Sets core_hash, freezes and numbers the maps. */
-int img_core_decode(const uint8_t *bytes, size_t len, struct img_manifest **ret, struct err *e);
+/* What a head may ask for while nobody knows whether it is honest. */
+struct img_limits {
+	uint64_t present; /* chunks; more are ERR_CORRUPT: there is no room for them in the file */
+	uint64_t memory;  /* bytes for the maps; more are ERR_UNSUPPORTED */
+};
+
+/*
+ * img_core_decode - from hostile bytes; everything is checked, ERR_CORRUPT or ERR_UNSUPPORTED
+ * @limits: NULL: none
+ *
+ * Sets core_hash, freezes and numbers the maps.
+ */
+int img_core_decode(const uint8_t *bytes, size_t len, const struct img_limits *limits, struct img_manifest **ret, struct err *e);
 
 /* img_envelope_encode, img_envelope_decode - the ENVL part; decode fills an existing manifest and skips what it does not know */
 int img_envelope_encode(const struct img_manifest *m, uint8_t **ret, size_t *ret_len, struct err *e);

@@ -16,6 +16,12 @@
 
 struct img_reader;
 
+/* A place in the file: for telling where it is damaged. */
+struct img_place {
+	char part[5];        /* "": the preamble, or among the records */
+	uint64_t start, len; /* len 0: not known */
+};
+
 /*
  * img_reader_open - read the head; of a seekable file also the trailer, ids, bad ranges, root and index
  * @path: for messages, and opened when fd is -1
@@ -25,6 +31,13 @@ struct img_reader;
  * ERR_UNSUPPORTED: a mandatory feature is not known, named; ERR_USAGE: no such file.
  */
 struct img_reader *img_reader_open(const char *path, int fd, struct err *e);
+
+/*
+ * img_reader_examine - img_reader_open() for those who look for damage
+ * @front_to_back: read a file as if it could not seek: its records can be looked at when its end is damaged
+ * @ret_place: NULL, or what was being read when it failed
+ */
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, struct err *e);
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
 
@@ -32,6 +45,8 @@ AUTO_DEFINE(img_reader, img_reader_close)
 const struct img_manifest *img_reader_manifest(const struct img_reader *r);
 struct img_manifest *img_reader_take_manifest(struct img_reader *r);
 bool img_reader_seekable(const struct img_reader *r);
+/* img_reader_place - what was begun to be read last: after a failure, where it is */
+const struct img_place *img_reader_place(const struct img_reader *r);
 /* img_reader_size - bytes of the file, or of what was read of a pipe */
 uint64_t img_reader_size(const struct img_reader *r);
 

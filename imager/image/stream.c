@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -16,6 +17,13 @@
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 #define STEP        ((size_t)16 << 20) /* memory for a payload grows with what really comes */
+
+void stream_at(struct stream *s, const char *part, uint64_t start, uint64_t len)
+{
+	snprintf(s->place.part, sizeof(s->place.part), "%s", part);
+	s->place.start = start;
+	s->place.len = len;
+}
 
 int stream_open(struct stream *s, int fd, const char *name, struct err *e)
 {
@@ -139,7 +147,7 @@ static int read_payload(struct stream *s, uint64_t len, uint8_t **ret, struct er
 
 static int decompress(const char *type, const uint8_t *stored, size_t len, size_t raw_len, uint8_t **ret, struct err *e)
 {
-	if (ZSTD_getFrameContentSize(stored, len) != raw_len || ZSTD_findFrameCompressedSize(stored, len) != len)
+	if (!fmt_is_frame(stored, len, raw_len))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' is not one zstd frame of %zu bytes", type, raw_len);
 	AUTO_FREE uint8_t *raw = malloc(raw_len ? raw_len : 1);
 	if (!raw)
@@ -157,8 +165,11 @@ static int check_part(const struct fmt_part *p, const char *type, uint64_t max_r
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' stands where '%s' is expected", p->type, type);
 	if (p->raw_len > max_raw || (exact_raw != UINT64_MAX && p->raw_len != exact_raw))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", type, (unsigned long long)p->raw_len);
-	if (p->flags & FMT_ZSTD && p->stored_len >= p->raw_len)
-		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and not smaller", type);
+	if (p->flags & FMT_ZSTD && (p->stored_len >= p->raw_len || !strcmp(type, "CIDS") || !strcmp(type, "TRLR")))
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and must not be", type);
+	if (p->flags & FMT_ZSTD && !fmt_ratio_ok(type, p->raw_len, p->stored_len))
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' wants to become %llu bytes from %llu", type, (unsigned long long)p->raw_len,
+			(unsigned long long)p->stored_len);
 	bool optional = !strcmp(type, "ENVL") || !strcmp(type, "CSIG");
 	if (!(p->flags & FMT_MANDATORY) != optional)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has wrong flags", type);
@@ -172,10 +183,12 @@ int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t e
 	AUTO_FREE uint8_t *stored = NULL;
 	uint64_t at = s->pos;
 
+	stream_at(s, type, at, FMT_PART_SIZE);
 	if (stream_read(s, head, sizeof(head), e) < 0)
 		return -1;
 	if (fmt_get_part(head, &p, e) < 0 || check_part(&p, type, max_raw, exact_raw, e) < 0)
-		return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)at);
+		return err_wrap(e, "'%s': part '%s' at %llu", s->name, type, (unsigned long long)at);
+	s->place.len += p.stored_len;
 	if (read_payload(s, p.stored_len, &stored, e) < 0)
 		return -1;
 	if (crc32_of(stored, (size_t)p.stored_len) != p.crc)
@@ -188,7 +201,18 @@ int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t e
 	return 0;
 }
 
-int stream_skip_unknown(struct stream *s, const char *until, struct err *e)
+/* Types that have a place of their own, where they are asked for. */
+static bool is_known(const uint8_t *type)
+{
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!memcmp(type, known[i], 4))
+			return true;
+	return false;
+}
+
+int stream_skip_unknown(struct stream *s, struct err *e)
 {
 	uint8_t head[FMT_PART_SIZE];
 	struct fmt_part p;
@@ -197,15 +221,18 @@ int stream_skip_unknown(struct stream *s, const char *until, struct err *e)
 		int n = stream_peek(s, head, sizeof(head), e);
 		if (n < 0)
 			return -1;
-		if (n < (int)sizeof(head) || !memcmp(head, until, 4))
+		if (n < (int)sizeof(head) || is_known(head))
 			return 0;
+		stream_at(s, "", s->pos, FMT_PART_SIZE);
 		if (fmt_get_part(head, &p, e) < 0)
 			return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)s->pos);
+		stream_at(s, p.type, s->pos, FMT_PART_SIZE);
 		if (p.flags & FMT_MANDATORY)
 			return err_set(e, ERR_UNSUPPORTED, 0, "'%s' has a mandatory part '%s' this version does not know", s->name, p.type);
 		AUTO_FREE uint8_t *payload = NULL;
-		if (p.raw_len > FMT_MAX_CORE || p.stored_len > p.raw_len)
+		if (p.raw_len > FMT_MAX_CORE || p.stored_len > p.raw_len || (p.flags & FMT_ZSTD && p.stored_len == p.raw_len))
 			return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", p.type, (unsigned long long)p.stored_len);
+		s->place.len += p.stored_len;
 		if (stream_read(s, head, sizeof(head), e) < 0 || read_payload(s, p.stored_len, &payload, e) < 0)
 			return -1;
 		if (crc32_of(payload, (size_t)p.stored_len) != p.crc)

@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "imager/image/format.h"
+#include "imager/image/reader.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -18,10 +19,14 @@ struct stream {
 	uint64_t pos;        /* of the next byte stream_read() gives */
 	uint8_t *buffer;     /* owned */
 	size_t start, end;   /* what of the buffer is not consumed yet */
+	struct img_place place; /* what was begun to be read last */
 };
 
 int stream_open(struct stream *s, int fd, const char *name, struct err *e);
 void stream_close(struct stream *s); /* releases the buffer, not the descriptor */
+
+/* stream_at - from now on, this is being read: a part ("" when none), where it begins, how long it is as far as is known */
+void stream_at(struct stream *s, const char *part, uint64_t start, uint64_t len);
 
 /* stream_read - exactly len bytes; ERR_CORRUPT when the file or pipe ends before */
 int stream_read(struct stream *s, void *buf, size_t len, struct err *e);
@@ -41,7 +46,7 @@ void stream_seek(struct stream *s, uint64_t pos);
  */
 int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, uint8_t **ret, size_t *ret_len, struct err *e);
 
-/* stream_skip_unknown - skip parts that are not of the type `until`, as long as they are optional; ERR_UNSUPPORTED names a mandatory one */
-int stream_skip_unknown(struct stream *s, const char *until, struct err *e);
+/* stream_skip_unknown - skip parts of types nobody knows, as long as they are optional; ERR_UNSUPPORTED names a mandatory one */
+int stream_skip_unknown(struct stream *s, struct err *e);
 
 #endif

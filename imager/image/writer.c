@@ -93,7 +93,7 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 		if (!(packed = malloc(bound)))
 			return err_nomem(e, type);
 		size_t n = ZSTD_compress(packed, bound, payload, len, 3);
-		if (!ZSTD_isError(n) && n < len) {
+		if (!ZSTD_isError(n) && n < len && fmt_ratio_ok(type, len, n)) {
 			stored = packed;
 			p.stored_len = n;
 			p.flags |= FMT_ZSTD;

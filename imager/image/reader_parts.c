@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The parts before and behind the records; see reader_parts.h. */
+#include "imager/image/reader_parts.h"
+
+#include "base/arith.h"
+#include "base/hash.h"
+#include "imager/image/rules.h"
+
+#include <string.h>
+
+/*
+ * What a head may cost before its claims are proved. Of a file: each present chunk has 32 bytes in CIDS, which is never compressed. Of
+ * a pipe nothing is known but what has come: a map may have 128 MiB, and more only with more head.
+ */
+static struct img_limits limits_of(const struct img_reader *r)
+{
+	if (r->s.seekable)
+		return (struct img_limits){ .present = r->s.size / IMG_ID_SIZE, .memory = UINT64_MAX };
+	return (struct img_limits){ .present = UINT64_MAX, .memory = ((uint64_t)128 << 20) + r->s.pos * 1024 };
+}
+
+int reader_head(struct img_reader *r, struct err *e)
+{
+	uint8_t pre[FMT_PREAMBLE_SIZE], next[4];
+	AUTO_FREE uint8_t *core = NULL;
+	AUTO_FREE uint8_t *envelope = NULL;
+	AUTO_FREE uint8_t *signature = NULL;
+	size_t len;
+
+	stream_at(&r->s, "", 0, FMT_PREAMBLE_SIZE);
+	if (stream_read(&r->s, pre, sizeof(pre), e) < 0)
+		return -1;
+	if (fmt_get_preamble(pre, &r->preamble, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	if (stream_part(&r->s, "CORE", FMT_MAX_CORE, UINT64_MAX, &core, &len, e) < 0)
+		return -1;
+	struct img_limits limits = limits_of(r);
+	if (img_core_decode(core, len, &limits, &r->m, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	memcpy(r->m->pack_id, r->preamble.pack_id, 16);
+	if (stream_part(&r->s, "ENVL", FMT_MAX_SMALL, UINT64_MAX, &envelope, &len, e) < 0)
+		return -1;
+	if (img_envelope_decode(r->m, envelope, len, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	int n = stream_peek(&r->s, next, 4, e);
+	if (n == 4 && !memcmp(next, "CSIG", 4)) {
+		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &signature, &len, e) < 0)
+			return -1;
+		return rules_signatures("CSIG", signature, len, e);
+	}
+	return n < 0 ? -1 : 0;
+}
+
+static int decode_bad(struct img_manifest *m, const uint8_t *p, size_t len, struct err *e)
+{
+	uint32_t disk = 0;
+	uint64_t end = 0;
+
+	if (len % FMT_BAD_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "the list of unreadable ranges is damaged");
+	if (!(m->bad = alloc_array(len / FMT_BAD_SIZE, sizeof(*m->bad))))
+		return err_nomem(e, "the unreadable ranges");
+	m->nr_bad = len / FMT_BAD_SIZE;
+	for (size_t i = 0; i < m->nr_bad; i++, p += FMT_BAD_SIZE) {
+		struct img_range *b = &m->bad[i];
+		*b = (struct img_range){ .disk = get_le32(p), .start = get_le64(p + 8), .len = get_le64(p + 16) };
+		bool ordered = b->disk > disk || (b->disk == disk && b->start >= end);
+		if (get_le32(p + 4) || b->disk >= m->nr_disks || !ordered || !b->len || !range_inside(b->start, b->len, m->disks[b->disk].size))
+			return err_set(e, ERR_CORRUPT, 0, "the list of unreadable ranges is damaged");
+		disk = b->disk;
+		end = b->start + b->len;
+	}
+	return 0;
+}
+
+/* CIDS, BADR, ROOT: the ids go to *ret_ids, the rest into the manifest; the root is computed and compared. */
+static int read_tail(struct img_reader *r, uint8_t **ret_ids, struct err *e)
+{
+	AUTO_FREE uint8_t *ids = NULL;
+	AUTO_FREE uint8_t *bad = NULL;
+	AUTO_FREE uint8_t *root = NULL;
+	uint64_t ids_len = r->m->nr_present * IMG_ID_SIZE;
+	size_t len, bad_len;
+
+	if (stream_part(&r->s, "CIDS", ids_len, ids_len, &ids, &len, e) < 0)
+		return -1;
+	if (stream_part(&r->s, "BADR", FMT_MAX_BAD * FMT_BAD_SIZE, UINT64_MAX, &bad, &bad_len, e) < 0)
+		return -1;
+	if (stream_part(&r->s, "ROOT", 32, 32, &root, &len, e) < 0)
+		return -1;
+	if (img_root(r->m->core_hash, ids, r->m->nr_present, bad, bad_len, r->m->root, e) < 0)
+		return -1;
+	if (memcmp(r->m->root, root, 32))
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the root does not match the image's head and ids", r->name);
+	r->m->has_root = true;
+	if (decode_bad(r->m, bad, bad_len, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	*ret_ids = take(&ids);
+	return 0;
+}
+
+/* INDX and TRLR. *ret_index is in the file's byte order. */
+static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **ret_index, struct fmt_trailer *ret, struct err *e)
+{
+	AUTO_FREE uint8_t *signatures = NULL;
+	AUTO_FREE uint8_t *trailer = NULL;
+	uint64_t index_len = r->m->nr_present * 8;
+	uint8_t next[4];
+	size_t len;
+
+	int n = stream_peek(&r->s, next, 4, e);
+	if (n < 0)
+		return -1;
+	if (n == 4 && !memcmp(next, "SIGS", 4) &&
+		(stream_part(&r->s, "SIGS", FMT_MAX_SMALL, UINT64_MAX, &signatures, &len, e) < 0 || rules_signatures("SIGS", signatures, len, e) < 0))
+		return -1;
+	if (stream_skip_unknown(&r->s, e) < 0)
+		return -1;
+	*ret_index_offset = r->s.pos;
+	if (stream_part(&r->s, "INDX", index_len, index_len, ret_index, &len, e) < 0)
+		return -1;
+	if (stream_part(&r->s, "TRLR", FMT_TRAILER_SIZE, FMT_TRAILER_SIZE, &trailer, &len, e) < 0)
+		return -1;
+	if (fmt_get_trailer(trailer, ret, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	return 0;
+}
+
+static int check_trailer(struct img_reader *r, const struct fmt_trailer *t, uint64_t index_offset, struct err *e)
+{
+	bool same = t->file_len == r->s.pos && t->cids_offset == r->cids_offset && t->index_offset == index_offset &&
+		t->nr_present == r->m->nr_present && !memcmp(t->pack_id, r->preamble.pack_id, 16) && !memcmp(t->root, r->m->root, 32);
+
+	return same ? 0 : err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
+}
+
+/* Offsets must ascend between head and tail: later code trusts that they do. */
+static int decode_index(struct img_reader *r, const uint8_t *p, uint64_t head_end, uint64_t nr_records, struct err *e)
+{
+	uint64_t last = head_end, nr = 0;
+
+	if (!(r->index = alloc_array(r->m->nr_present, sizeof(*r->index))))
+		return err_nomem(e, "the index");
+	for (uint64_t i = 0; i < r->m->nr_present; i++) {
+		uint64_t at = get_le64(p + i * 8);
+		r->index[i] = at;
+		if (!at)
+			continue;
+		if (at < last || at > r->cids_offset - FMT_RECORD_SIZE)
+			return err_set(e, ERR_CORRUPT, 0, "'%s': the index is damaged", r->name);
+		last = at + FMT_RECORD_SIZE;
+		r->end_record = i + 1;
+		nr++;
+	}
+	if (nr != nr_records)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
+	return 0;
+}
+
+/* Of a seekable file: everything behind the records, found through the trailer. */
+int reader_file_tail(struct img_reader *r, struct err *e)
+{
+	AUTO_FREE uint8_t *ids = NULL;
+	AUTO_FREE uint8_t *index = NULL;
+	AUTO_FREE uint8_t *trailer = NULL;
+	struct fmt_trailer t, again;
+	uint64_t head_end = r->s.pos, index_offset;
+	size_t len;
+
+	if (r->s.size < head_end + FMT_PART_SIZE + FMT_TRAILER_SIZE) {
+		err_set(e, ERR_CORRUPT, 0, "'%s': no trailer: the file is cut short or was never finished", r->name);
+		return err_reason(e, "truncated");
+	}
+	stream_seek(&r->s, r->s.size - FMT_PART_SIZE - FMT_TRAILER_SIZE);
+	if (stream_part(&r->s, "TRLR", FMT_TRAILER_SIZE, FMT_TRAILER_SIZE, &trailer, &len, e) < 0 || fmt_get_trailer(trailer, &t, e) < 0) {
+		if (e->code != ERR_CORRUPT)
+			return -1;
+		err_set(e, ERR_CORRUPT, 0, "'%s': no valid trailer: the file is cut short, was never finished, or its end is damaged", r->name);
+		return err_reason(e, "truncated");
+	}
+	if (t.cids_offset < head_end || t.cids_offset > r->s.size)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
+	r->cids_offset = t.cids_offset;
+	stream_seek(&r->s, t.cids_offset);
+	if (read_tail(r, &ids, e) < 0 || read_end(r, &index_offset, &index, &again, e) < 0)
+		return -1;
+	if (r->s.pos != r->s.size || check_trailer(r, &t, index_offset, e) < 0)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
+	r->m->ids = (uint8_t(*)[IMG_ID_SIZE])take(&ids);
+	if (decode_index(r, index, head_end, t.nr_records, e) < 0) {
+		stream_at(&r->s, "INDX", index_offset, 0);
+		return -1;
+	}
+	stream_seek(&r->s, head_end);
+	return 0;
+}
+
+/* The ids of the records that came by; what had no record was left as it was allocated and stands for zeros. */
+static bool ids_agree(const struct img_reader *r, uint8_t (*ids)[IMG_ID_SIZE])
+{
+	static const uint8_t none[IMG_ID_SIZE];
+
+	for (uint64_t i = 0; i < r->m->nr_present; i++) {
+		const uint8_t *seen = r->m->ids[i];
+		if (memcmp(ids[i], memcmp(seen, none, IMG_ID_SIZE) ? seen : chunk_zero_id(r->codec), IMG_ID_SIZE))
+			return false;
+	}
+	return true;
+}
+
+int reader_pipe_tail(struct img_reader *r, struct err *e)
+{
+	AUTO_FREE uint8_t *ids = NULL;
+	AUTO_FREE uint8_t *index = NULL;
+	struct fmt_trailer t;
+	uint64_t index_offset;
+	uint8_t more;
+
+	if (stream_skip_unknown(&r->s, e) < 0)
+		return -1;
+	r->cids_offset = r->s.pos;
+	if (read_tail(r, &ids, e) < 0)
+		return -1;
+	if (!ids_agree(r, (uint8_t(*)[IMG_ID_SIZE])ids))
+		return err_set(e, ERR_CORRUPT, 0, "'%s': a record is missing or is not the one the ids name", r->name);
+	free(r->m->ids);
+	r->m->ids = (uint8_t(*)[IMG_ID_SIZE])take(&ids);
+	if (read_end(r, &index_offset, &index, &t, e) < 0 || check_trailer(r, &t, index_offset, e) < 0)
+		return -1;
+	if (t.nr_records != r->nr_records || stream_peek(&r->s, &more, 1, e) != 0)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': there is something behind the trailer", r->name);
+	return 0;
+}
