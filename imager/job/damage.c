@@ -36,10 +36,27 @@ int damage_on_disk(struct verify_result *r, const struct img_manifest *m, size_t
 	return damage_add(r, &d, e);
 }
 
-int damage_in_file(struct verify_result *r, uint64_t start, uint64_t len, const char *what, struct err *e)
+/* "'lab.calco': the root does not match" and "'lab.calco' at 5: ..." without what everybody knows. */
+static const char *without_name(const char *message, const char *image)
 {
-	struct damage d = { .disk = -1, .start = start, .len = len };
+	size_t n = strlen(image);
 
-	snprintf(d.what, sizeof(d.what), "%.119s", what);
+	if (message[0] != '\'' || strncmp(message + 1, image, n) || message[n + 1] != '\'')
+		return message;
+	const char *p = message + n + 2;
+	if (!strncmp(p, " at ", 4))
+		p += 4 + strspn(p + 4, "0123456789");
+	return strncmp(p, ": ", 2) ? message : p + 2;
+}
+
+int damage_at_place(struct verify_result *r, const char *image, const struct img_place *place, const char *message, struct err *e)
+{
+	struct damage d = { .disk = -1, .start = place->start, .len = place->len };
+	const char *words = without_name(message, image);
+
+	if (place->part[0] && !strstr(words, place->part))
+		snprintf(d.what, sizeof(d.what), "part '%s': %.100s", place->part, words);
+	else
+		snprintf(d.what, sizeof(d.what), "%.119s", words);
 	return damage_add(r, &d, e);
 }

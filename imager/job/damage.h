@@ -3,8 +3,9 @@
 #ifndef CALCO_IMAGER_JOB_DAMAGE_H
 #define CALCO_IMAGER_JOB_DAMAGE_H
 
-#include "imager/job/job.h"
 #include "imager/image/manifest.h"
+#include "imager/image/reader.h"
+#include "imager/job/job.h"
 
 /* damage_add - append; one that continues the last (same place, same words) makes it longer. Memory is bounded by VERIFY_MAX_DAMAGES. */
 int damage_add(struct verify_result *r, const struct damage *d, struct err *e);
@@ -13,7 +14,7 @@ int damage_add(struct verify_result *r, const struct damage *d, struct err *e);
 int damage_on_disk(struct verify_result *r, const struct img_manifest *m, size_t region, uint64_t start, uint64_t len, const char *what,
 	struct err *e);
 
-/* damage_in_file - a damage of the image file itself */
-int damage_in_file(struct verify_result *r, uint64_t start, uint64_t len, const char *what, struct err *e);
+/* damage_at_place - a damage of the image file itself. @message: the reader's; the image's name in front of it is cut off */
+int damage_at_place(struct verify_result *r, const char *image, const struct img_place *place, const char *message, struct err *e);
 
 #endif

@@ -19,6 +19,7 @@ struct verify_image {
 	struct verify_result *ret;
 	uint64_t done, total;
 	struct err stream_error; /* what ended the walk through the records of a pipe; code 0: nothing */
+	bool is_second_look;     /* front to back, after the end of the file was found damaged */
 };
 
 struct verify_item {
@@ -32,6 +33,11 @@ struct verify_worker {
 	struct chunk_codec *codec;
 	uint8_t *content;
 };
+
+static const char *image_name(const struct verify_options *o)
+{
+	return strcmp(o->image, "-") ? o->image : "standard input";
+}
 
 static void item_free(void *item)
 {
@@ -154,32 +160,49 @@ static int check_records(struct verify_image *v, struct err *e)
 	if (pipe_run(&ops, v, threads, threads * 4 + 4, v->p, e) < 0)
 		return -1;
 	if (v->stream_error.code)
-		return damage_in_file(v->ret, img_reader_size(v->reader), 0, v->stream_error.msg, e);
-	if (img_reader_finish(v->reader, &damage) == 0)
+		damage = v->stream_error;
+	else if (img_reader_finish(v->reader, &damage) == 0)
 		return 0;
 	if (damage.code != ERR_CORRUPT) {
 		*e = damage;
 		return -1;
 	}
-	return damage_in_file(v->ret, 0, 0, damage.msg, e);
+	/* The end of a file that was read front to back was found damaged before, and is reported by who found it. */
+	return v->is_second_look ? 0 : damage_at_place(v->ret, image_name(v->o), img_reader_place(v->reader), damage.msg, e);
+}
+
+/* The records of a file whose end is damaged, as far as they can be read without it; failures are no news. */
+static int look_again(struct verify_image *v, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+
+	v->is_second_look = true;
+	v->reader = img_reader_examine(v->o->image, -1, true, NULL, &ignored);
+	if (!v->reader)
+		return 0;
+	v->m = img_reader_manifest(v->reader);
+	return check_records(v, e);
 }
 
 /* A head, tail or trailer that is damaged is a finding too, when it is damage and not a wrong file name. */
-static int open_reader(struct verify_image *v, struct err *e)
+static int examine(struct verify_image *v, struct err *e)
 {
 	bool from_pipe = !strcmp(v->o->image, "-");
+	struct img_place place = { .part = "" };
 	struct err why = ERR_INIT;
 
-	v->reader = img_reader_open(from_pipe ? "standard input" : v->o->image, from_pipe ? v->o->in_fd : -1, &why);
+	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, &place, &why);
 	if (v->reader) {
 		v->m = img_reader_manifest(v->reader);
-		return 1;
+		return check_records(v, e);
 	}
 	if (why.code != ERR_CORRUPT) {
 		*e = why;
 		return -1;
 	}
-	return damage_in_file(v->ret, 0, 0, why.msg, e) < 0 ? -1 : 0;
+	if (!from_pipe && look_again(v, e) < 0)
+		return -1;
+	return damage_at_place(v->ret, image_name(v->o), &place, why.msg, e);
 }
 
 int verify_verdict(struct verify_result *ret, const char *what, struct err *e)
@@ -198,14 +221,12 @@ int verify_verdict(struct verify_result *ret, const char *what, struct err *e)
 static int verify_image(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)
 {
 	struct verify_image v = { .o = o, .p = p, .ret = ret };
-	int r = open_reader(&v, e);
+	int r = examine(&v, e);
 
-	if (r > 0) {
-		r = check_records(&v, e);
+	if (v.reader)
 		ret->manifest = img_reader_take_manifest(v.reader);
-	}
 	img_reader_close(v.reader);
-	return r < 0 ? -1 : verify_verdict(ret, strcmp(o->image, "-") ? o->image : "standard input", e);
+	return r < 0 ? -1 : verify_verdict(ret, image_name(o), e);
 }
 
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)
