@@ -314,10 +314,12 @@ int img_core_decode(const uint8_t *bytes, size_t len, const struct img_limits *l
 {
 	struct img_limits rest = limits ? *limits : (struct img_limits){ UINT64_MAX, UINT64_MAX };
 	struct cursor c = { .s = span_of(bytes, len), .limits = &rest };
-	AUTO(hasher) struct hasher *h = hasher_new(e);
-	AUTO(img_manifest) struct img_manifest *m = h ? img_manifest_new(e) : NULL;
+	AUTO(img_manifest) struct img_manifest *m = img_manifest_new(e);
 
 	if (!m || decode_sections(m, &c, e) < 0)
+		return -1;
+	AUTO(hasher) struct hasher *h = hasher_new(e);
+	if (!h)
 		return -1;
 	hasher_begin(h);
 	hasher_add(h, bytes, len);
