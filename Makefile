@@ -111,8 +111,9 @@ check-reader: $(PROGRAM) $(TOOLS) ## the independent reader, written from docs/f
 e2e: $(PROGRAM) $(TOOLS) ## the tests of the whole program; T="tests/e2e/x.sh ..." for some of them
 	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/run-e2e.sh $(T)
 
-check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh
-	$(Q)for t in $(wildcard tests/long/*.sh); do echo "  LONG $$t"; CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools $$t || exit 1; done
+check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh, and booting in QEMU: tests/boot/*-*.sh
+	$(Q)for t in $(sort $(wildcard tests/long/*.sh tests/boot/*-*.sh)); do echo "  LONG $$t"; CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools $$t || \
+		[ $$? -eq 77 ] || exit 1; done
 
 bench: ## compare speed and size with other programs
 	tests/deps.sh build bench

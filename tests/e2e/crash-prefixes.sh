@@ -17,6 +17,22 @@ check_restore() {
 	rm "$T/log" "$T/replayed"
 }
 
+# check_two IMAGE OLD-1 OLD-2: all disks are disarmed before the first is written to, and armed after the last is
+check_two() {
+	cp --sparse=always "$T/$2" "$T/target-1"
+	cp --sparse=always "$T/$3" "$T/target-2"
+	"$TOOLS/writelog" "$T/$1.calco" "$T/two.bin" "$T/log" "$T/target-1" "$T/target-2" || fail "the logged restore failed"
+	local n old
+	for n in 1 2; do
+		[ $n -eq 1 ] && old=$T/$2 || old=$T/$3
+		cp --sparse=always "$old" "$T/replayed-$n"
+		printf '%s, disk %s over %s: ' "$1" "$n" "$(basename "$old")"
+		REPLAY_DISK=$((n - 1)) "$TOOLS/crashcheck" "$T/log" "$T/replayed-$n" "$old" "$T/target-$n" || fail "disk $n of $1"
+	done
+	run_calco verify "$T/$1.calco" --against "$T/replayed-1" --against "$T/replayed-2"
+	rm "$T/log" "$T"/replayed-* "$T"/target-*
+}
+
 make_mbr "$T/mbr" one
 make_gpt "$T/gpt" two
 make_gpt "$T/gpt-older" three
@@ -44,3 +60,5 @@ check_restore mbr gpt-large
 WRITELOG_SCRUB=none check_restore fat gpt-large
 check_restore ext fat
 check_restore raw ext
+run_calco capture "$T/gpt" "$T/mbr" "$T/two.calco"
+check_two two mbr gpt-older

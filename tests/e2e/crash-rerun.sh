@@ -9,6 +9,35 @@
 
 reruns=0
 
+# cut_twice IMAGE OLD STEP PART: cut at STEP, cut the rerun after one PARTth of its steps, and finish with a third attempt
+cut_twice() {
+	local step
+	cut_target "$2" "$3"
+	"$TOOLS/replay" state "$T/log" "$3" synced "$T/state.bin"
+	cp --sparse=always "$T/target" "$T/half"
+	"$TOOLS/writelog" "$1" "$T/state.bin" "$T/log-2" "$T/target" || fail "a logged rerun failed"
+	cmp "$T/target" "$T/final" || fail "a logged rerun makes another disk"
+	cp --sparse=always "$T/half" "$T/target"
+	step=$(($("$TOOLS/replay" list "$T/log-2" | wc -l) / $4))
+	"$TOOLS/replay" apply "$T/log-2" "$T/target" 0 "$step"
+	"$TOOLS/replay" state "$T/log-2" "$step" synced "$T/state.bin"
+	rerun "$1" "$2" >"$T/said"
+	cmp "$T/said" "$T/uninterrupted" || fail "cut twice: the record grew"
+	rm "$T/log-2" "$T/half"
+	reruns=$((reruns + 2))
+}
+
+# check_other_image OLD FIRST SECOND: another image finishes what the first began
+check_other_image() {
+	log_restore "$T/$2.calco" "$T/$1"
+	cp --sparse=always "$T/$1" "$T/target"
+	rm "$T/state.bin"
+	run_calco restore "$T/$3.calco" "$T/target" --state "$T/state.bin" --confirm target
+	cp --sparse=always "$T/target" "$T/final"
+	rerun_from "$T/$3.calco" "$T/$1" $(((ARM + END) / 2)) synced
+	reruns=$((reruns + 1))
+}
+
 # check_reruns IMAGE OLD
 check_reruns() {
 	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-3} which=synced step
@@ -27,6 +56,8 @@ check_reruns() {
 	"$TOOLS/replay" state "$T/log" $((END - 1)) synced "$T/state.bin"
 	rerun "$image" "$old" >/dev/null
 	reruns=$((reruns + 2))
+	cut_twice "$image" "$old" $((ARM + 2)) 3
+	cut_twice "$image" "$old" $(((DISARMED + ARM) / 2)) 2
 	run_calco verify "$image" --against "$T/target"
 	echo "$1 over $2: $(cat "$T/uninterrupted")"
 }
@@ -49,4 +80,6 @@ check_reruns fat gpt
 check_reruns ext fat
 check_reruns gpt gpt-large
 check_reruns mbr empty
+check_other_image mbr fat gpt
+check_other_image gpt mbr ext
 echo "$reruns reruns"
