@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "fsdrivers/fsdriver.h"
+#include "fsdrivers/signature.h"
 #include "imager/job/holds.h"
 
 #include <string.h>
@@ -56,6 +57,21 @@ static int look_at_volume(struct blk_source *src, uint64_t start, uint64_t len, 
 	return fsd_arm_ranges(v, collect_range, &c, e);
 }
 
+/*
+ * A disk with a table may be recognised as a whole, too: firmware RAID and old md metadata stand at its end, outside of all
+ * partitions, and an assembled set is written to behind our back.
+ */
+static int look_around_table(struct blk_source *src, struct target_layout *t, struct err *e)
+{
+	struct fsd_signature s;
+
+	if (t->table->kind == PT_NONE)
+		return 0;
+	if (fsd_signature_read(src, &s, e) < 0)
+		return -1;
+	return s.type[0] || s.is_ambivalent ? look_at_volume(src, 0, src->size, t, e) : 0;
+}
+
 int target_look(struct blk_sink *sink, struct target_layout *ret, struct err *e)
 {
 	AUTO(blk_source) struct blk_source *src = blk_sink_source(sink, e);
@@ -79,7 +95,7 @@ int target_look(struct blk_sink *sink, struct target_layout *ret, struct err *e)
 		if (regions[i].kind != PT_REGION_GAP)
 			r = look_at_volume(src, regions[i].start, regions[i].len, ret, e);
 	pt_regions_free(regions, nr);
-	return r;
+	return r == 0 ? look_around_table(src, ret, e) : -1;
 }
 
 void target_layout_release(struct target_layout *t)

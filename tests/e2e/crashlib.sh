@@ -164,3 +164,47 @@ rerun_from() {
 sample() {
 	awk -v n="$1" -v a="$2" -v b="$3" 'BEGIN { for (i = 0; i < n; i++) print int(a + (b - a) * i / (n > 1 ? n - 1 : 1) + 0.5) }' | uniq
 }
+
+# A hybrid ISO image, as on a boot stick: ISO 9660 on the whole disk, and partition tables around parts of it
+make_iso() {
+	text_tree "$T/words" "$2"
+	mkdir "$T/words/EFI"
+	truncate -s 4M "$T/efi.img"
+	mkfs.fat "$T/efi.img" >/dev/null
+	xorriso -as mkisofs -quiet -V "$2" -o "$1" -append_partition 2 0xef "$T/efi.img" -partition_offset 16 --mbr-force-bootable "$T/words" 2>/dev/null
+	truncate -s "$DISK_SIZE" "$1"
+	head -c 440 /dev/zero | tr '\0' I | dd of="$1" conv=notrunc status=none
+	rm -r "$T/words" "$T/efi.img"
+}
+
+# An MBR disk that is as a whole a member of a RAID 1 with version 1.0 metadata (at its end), which goes over its partition table
+make_raidmember() {
+	make_mbr "$1" "$2"
+	python3 - "$1" <<-'PYTHON'
+		import struct, sys
+		f = open(sys.argv[1], "r+b")
+		size = f.seek(0, 2) // 512
+		at = (size - 16) & ~7 # kernel drivers/md/md.c, super_1_load(): 8 KiB from the end, aligned to 4 KiB
+		sb = bytearray(256 + 2 * 2)
+		struct.pack_into("<IIII", sb, 0, 0xA92B4EFC, 1, 0, 0)
+		sb[16:32] = bytes(range(16))
+		struct.pack_into("<QIIQIIi", sb, 64, 0, 1, 0, size - 64, 0, 2, 0)
+		struct.pack_into("<QQQ", sb, 128, 0, size - 64, at)
+		struct.pack_into("<I", sb, 220, 2)
+		total = sum(struct.unpack(f"<{len(sb) // 4}I", sb))
+		struct.pack_into("<I", sb, 216, ((total & 0xFFFFFFFF) + (total >> 32)) & 0xFFFFFFFF)
+		f.seek(at * 512)
+		f.write(sb)
+	PYTHON
+}
+
+# A GPT disk with what is taken raw: btrfs with a second superblock in a partition, and a stale one where ext4 is now
+make_btrfs() {
+	truncate -s "${3:-200M}" "$1"
+	sgdisk -n 1:2048:+150M -t 1:8300 -n 2:0:+20M -t 2:8300 "$1" >/dev/null
+	truncate -s 150M "$T/part"
+	mkfs.btrfs -q -f -L "$2" "$T/part"
+	put_at "$T/part" "$1" $MIB
+	put_at "$T/part" "$1" $((151 * MIB))
+	rm "$T/part"
+}
