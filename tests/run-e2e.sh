@@ -5,6 +5,9 @@ set -eu
 cd "$(dirname "$0")/.."
 export CALCO=${CALCO:-$PWD/build/calco} TEST_TIMEOUT=${TEST_TIMEOUT:-600} LOGS
 LOGS=$(mktemp -d "${TMPDIR:-/tmp}/calco-e2e.XXXXXX")
+# What several tests need is made by the first of them.
+export E2E_CACHE=$LOGS/cache
+mkdir "$E2E_CACHE"
 trap 'rm -rf "$LOGS"' EXIT
 
 if [ $# -eq 0 ]; then
