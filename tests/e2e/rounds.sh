@@ -131,7 +131,7 @@ deleted_data() {
 	rm "$1/gone"
 }
 
-# fill_ext NUMBER: put the tree into the file system of this partition of $disk and note what it is in manifest.NUMBER
+# fill_ext NUMBER: put the tree into the file system of this partition of $disk and note what it is in $disk.manifest.NUMBER
 fill_ext() {
 	[ -n "${tree:-}" ] || shared_tree
 	attach_partition "$1"
@@ -147,7 +147,7 @@ fill_ext() {
 	find mnt -name '*[37]' -type f -print0 | xargs -0 rm
 	deleted_data mnt 1
 	sync -f mnt
-	python3 "$HERE/tree_manifest.py" mnt >"manifest.$1"
+	python3 "$HERE/tree_manifest.py" mnt >"$disk.manifest.$1"
 	umount mnt
 	detach "$dev"
 }
@@ -160,22 +160,28 @@ check_ext() {
 	python3 "$HERE/tree_manifest.py" mnt >now
 	umount mnt
 	detach "$dev"
-	cmp now "manifest.$1" || { diff now "manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
+	cmp now "$source.manifest.$1" || { diff now "$source.manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
 }
 
 # fill_fat NUMBER [FOLDER]: as much of the tree as suits FAT, by mtools: this kernel may have no driver
 fill_fat() {
 	[ -n "${tree:-}" ] || shared_tree
 	local folder=${2:-usr}
-	attach_partition "$1"
 	[ -d fat-tree ] || fat_tree
+	local volume
+	volume=$(fat_volume "$1")
 	yes "$MARKER" | head -c 1000000 >gone.txt
-	mcopy -i "$dev" gone.txt ::/gone.txt
-	mcopy -s -Q -m -i "$dev" "fat-tree/$folder" ::/
-	mdel -i "$dev" ::/gone.txt
-	fat_manifest "$dev" >"manifest.$1"
-	sync "$dev"
-	detach "$dev"
+	mcopy -i "$volume" gone.txt ::/gone.txt
+	mcopy -s -Q -m -i "$volume" "fat-tree/$folder" ::/
+	mdel -i "$volume" ::/gone.txt
+	fat_manifest "$volume" >"$disk.manifest.$1"
+}
+
+# fat_volume NUMBER: how mtools name a partition of $disk
+fat_volume() {
+	local at
+	read -r -a at < <(place "$1")
+	echo "$disk@@${at[0]}"
 }
 
 # fat_tree: some hundred files; "few" for the smallest disks
@@ -192,7 +198,7 @@ fat_tree() {
 	cp -p fat-tree/usr/*number\ [1-9].text fat-tree/few
 }
 
-# fat_manifest DEVICE: names, sizes, times and attributes of all files, and the hash of their content
+# fat_manifest VOLUME: names, sizes, times and attributes of all files, and the hash of their content
 fat_manifest() {
 	mdir -/ -a -i "$1" ::/ | grep -v 'bytes free'
 	rm -rf fat-copy
@@ -205,9 +211,9 @@ fat_manifest() {
 check_fat() {
 	attach_partition "$1" --read-only
 	fsck.fat -n "$dev" >"$T/fsck" 2>&1 || { cat "$T/fsck" >&2; fail "fsck.fat finds errors in partition $1 of $disk"; }
-	fat_manifest "$dev" >now
 	detach "$dev"
-	cmp now "manifest.$1" || { diff now "manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
+	fat_manifest "$(fat_volume "$1")" >now
+	cmp now "$source.manifest.$1" || { diff now "$source.manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
 }
 
 # fill_swap NUMBER: a swap space in which old pages lie around; what is behind its last whole page belongs to nobody and is kept
@@ -218,7 +224,7 @@ fill_swap() {
 	yes "$MARKER" | head -c $((pages * 4096)) >"$dev"
 	mkswap -q -L swap -U 11111111-2222-3333-4444-555555555555 "$dev" 2>/dev/null
 	sync "$dev"
-	blkid -p -o export "$dev" | grep -v DEVNAME >"manifest.$1"
+	blkid -p -o export "$dev" | grep -v DEVNAME >"$disk.manifest.$1"
 	detach "$dev"
 }
 
@@ -226,12 +232,17 @@ check_swap() {
 	attach_partition "$1" --read-only
 	blkid -p -o export "$dev" | grep -v DEVNAME >now
 	detach "$dev"
-	cmp now "manifest.$1" || fail "blkid sees another swap space in partition $1 of $disk"
+	cmp now "$source.manifest.$1" || fail "blkid sees another swap space in partition $1 of $disk"
+}
+
+# key_stream KEY: endless noise, until nobody reads it any more
+key_stream() {
+	openssl enc -aes-128-ctr -K "$1" -iv 00 -in /dev/zero 2>/dev/null || true
 }
 
 # random_bytes NUMBER: the same at every call
 random_bytes() {
-	openssl enc -aes-128-ctr -K 0123 -iv 00 -in /dev/zero 2>/dev/null | head -c "$1"
+	key_stream 0123 | head -c "$1"
 }
 
 # fill_raw NUMBER: bytes that no driver knows, with zeros in between
@@ -241,7 +252,7 @@ fill_raw() {
 	third=$(($(blockdev --getsize64 "$dev") / 3))
 	random_bytes $third | dd of="$dev" bs=1M iflag=fullblock conv=notrunc,fsync status=none
 	random_bytes $((third - 5)) | dd of="$dev" bs=1M iflag=fullblock oflag=seek_bytes seek=$((2 * third)) conv=notrunc,fsync status=none
-	hash_of "$dev" >"manifest.$1"
+	hash_of "$dev" >"$disk.manifest.$1"
 	detach "$dev"
 }
 
@@ -249,7 +260,7 @@ check_raw() {
 	attach_partition "$1" --read-only
 	hash_of "$dev" >now
 	detach "$dev"
-	cmp now "manifest.$1" || fail "partition $1 of $disk differs"
+	cmp now "$source.manifest.$1" || fail "partition $1 of $disk differs"
 }
 
 # part NUMBER KIND [MKFS-OPTION...]: make and fill one partition of $disk. KIND: ext2 ext3 ext4 fat12 fat16 fat32 swap raw
@@ -312,7 +323,7 @@ check_target() {
 
 # garbage FILE SIZE: a target that is full of something else
 garbage() {
-	openssl enc -aes-128-ctr -K 4567 -iv 00 -in /dev/zero 2>/dev/null | head -c "$2" >"$1"
+	key_stream 4567 | head -c "$2" >"$1"
 }
 
 # hash_of FILE

@@ -1,0 +1,52 @@
+#!/bin/bash
+# Round trip of a disk with sectors of 4096 bytes, as a device and as a plain file that somebody copied from one.
+. "$(dirname "$0")/rounds.sh"
+
+SECTOR=4096
+disk=4k.img
+truncate -s $((130 * 1024 * 1024 + 3 * 4096)) $disk
+attach $disk --sector-size 4096
+whole=$dev
+sgdisk -a 1 -n 1:9:+9001 -c 1:root -n 2:9013:+7001 -t 2:EF00 -n 3:16021:+1501 -t 3:8200 -n 4:18001:+7001 -c 4:data "$whole" >/dev/null
+sync "$whole"
+detach "$whole"
+part 1 ext4
+part 2 fat16 -S 4096 -s 1
+part 3 swap
+FILES=odd GONE=4 part 4 ext2
+holds_deleted_data $disk
+also_check() {
+	local problems
+	attach "$1" --sector-size 4096 --read-only
+	problems=$(sgdisk -v "$dev")
+	detach "$dev"
+	[[ $problems == *"No problems found"* ]] || fail "sgdisk: $problems"
+}
+
+# As a file: the sector size follows from the place of the GPT.
+round_trip $disk
+run_calco info $disk.calco --json
+json_true out 'd["result"]["disks"][0]["sector_size"] == 4096 and d["result"]["disks"][0]["table"] == "gpt"'
+
+# From device to device.
+attach $disk --sector-size 4096 --read-only
+whole=$dev
+run_calco capture "$whole" device.calco
+detach "$whole"
+run_calco info device.calco --json
+json_true out 'd["result"]["disks"][0]["sector_size"] == 4096'
+truncate -s "$(stat -c %s $disk)" target.img
+attach target.img --sector-size 4096
+target=$dev
+run_calco restore device.calco "$target" --yes
+run_calco verify $disk.calco --against "$target"
+detach "$target"
+check_target target.img device.calco
+
+# A device with other sectors would not understand the table.
+truncate -s "$(stat -c %s $disk)" small-sectors.img
+attach small-sectors.img --sector-size 512
+expect_exit 4 "$CALCO" restore device.calco "$dev" --yes --json
+json_true out 'd["error"]["reason"] == "sector-size"'
+detach "$dev"
+[ "$(hash_of small-sectors.img)" = "$(head -c "$(stat -c %s $disk)" /dev/zero | hash_of -)" ] || fail "the refused target was written"
