@@ -72,10 +72,10 @@ deps: ## install the Debian packages needed to build and test (as root)
 	tests/deps.sh build check
 
 check: deps ## build, then every test; installs what is missing first
-	$(Q)$(SUBMAKE) check-all
+	+$(Q)$(SUBMAKE) check-all
 
 demo: deps ## capture, verify and restore a small disk, explained step by step
-	$(Q)$(SUBMAKE) $(PROGRAM)
+	+$(Q)$(SUBMAKE) $(PROGRAM)
 	$(Q)tests/demo.sh $(PROGRAM)
 
 # One after the other, so that what is printed can be read.
@@ -117,7 +117,7 @@ check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh, a
 
 bench: ## compare speed and size with other programs
 	tests/deps.sh build bench
-	$(Q)$(SUBMAKE) $(PROGRAM) $(TOOLS)
+	+$(Q)$(SUBMAKE) $(PROGRAM) $(TOOLS)
 	$(Q)CALCO=$(CURDIR)/$(PROGRAM) tests/bench/run.sh
 
 ## --- installing
