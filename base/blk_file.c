@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <linux/falloc.h>
 #include <linux/fs.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -175,7 +176,7 @@ struct file_sink {
 	struct blk_sink base;
 	int fd, direct_fd; /* direct_fd reads back; -1 where O_DIRECT is not possible */
 	bool is_device;
-	bool no_zero, no_discard; /* the device said it cannot; races only repeat the question */
+	atomic_bool no_zero, no_discard; /* the device said it cannot; a race only repeats the question */
 };
 
 static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t len, struct err *e)
@@ -216,15 +217,12 @@ static int sink_zero(struct blk_sink *s, uint64_t off, uint64_t len, struct err 
 	struct file_sink *f = (struct file_sink *)s;
 	uint64_t r[2] = { off, len };
 
-	if (f->no_zero)
+	if (f->no_zero || (f->is_device && (off | len) % s->sector_size))
 		return sink_zero_plain(s, off, len, e);
-	if (f->is_device && (off | len) % s->sector_size == 0) {
-		if (ioctl(f->fd, BLKZEROOUT, r) == 0)
-			return 0;
-	} else if (!f->is_device) {
-		if (fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0)
-			return 0;
-	}
+	int failed = f->is_device ? ioctl(f->fd, BLKZEROOUT, r)
+				  : fallocate(f->fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len);
+	if (!failed)
+		return 0;
 	if (errno == EOPNOTSUPP || errno == ENOTTY || errno == ENOSYS)
 		f->no_zero = true;
 	return sink_zero_plain(s, off, len, e);
