@@ -235,6 +235,9 @@ int pipe_run(const struct pipe_ops *ops, void *arg, unsigned workers, unsigned d
 	free_pool(&s);
 	if (!has_failed(&s))
 		return 0;
+	/* Ctrl-C reaches every process of a shell's pipe: that the image ends then is a consequence, not damage. */
+	if (progress_check(stop, e) < 0)
+		return -1;
 	*e = s.error;
 	return -1;
 }
