@@ -49,7 +49,7 @@ run_calco verify part.calco --against "${whole}p2"
 without_partitions
 around() {
 	cmp -n $((30001 * 512)) other.img before.img || fail "bytes before the partition were written"
-	cmp -i $((130001 * 512)) other.img before.img || fail "bytes behind the partition were written"
+	cmp -i $((130002 * 512)) other.img before.img || fail "bytes behind the partition were written"
 }
 around
 disk=other.img check_ext 2

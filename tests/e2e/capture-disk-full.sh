@@ -1,0 +1,21 @@
+#!/bin/bash
+# No room for the image: exit code 1, one sentence that says so, and no .part file.
+. "$(dirname "$0")/rounds.sh"
+
+random_bytes 30000000 >golden.img
+mount -t tmpfs -o size=10m tmpfs mnt
+expect_exit 1 "$CALCO" capture golden.img mnt/lab.calco
+[ "$(grep -c '^calco: ' err)" = 1 ] || fail "not one sentence"
+expect_text err '^calco: .*lab.calco.*[Nn]o space left'
+[ "$(wc -l <err)" -le 2 ] || fail "more than a sentence and a hint"
+[ -z "$(ls -A mnt)" ] || fail "something is left: $(ls -A mnt)"
+expect_exit 1 "$CALCO" capture golden.img mnt/lab.calco --json
+json_true out 'd["error"]["exit"] == 1 and "o space left" in d["error"]["message"]'
+
+# Not even for the first byte.
+head -c 11000000 /dev/zero >mnt/full 2>/dev/null || true
+expect_exit 1 "$CALCO" capture golden.img mnt/lab.calco
+rm mnt/full
+[ -z "$(ls -A mnt)" ] || fail "something is left: $(ls -A mnt)"
+umount mnt
+run_calco capture golden.img lab.calco
