@@ -15,6 +15,7 @@ if ! command -v shellcheck >/dev/null; then
 	echo "  SKIP shell: shellcheck is not installed"
 	exit 0
 fi
+# SC2002: "cat file |" makes a pipe, which cannot seek; that is what those tests want.
 # shellcheck disable=SC2086 # a list of paths without spaces
-shellcheck -x -P SCRIPTDIR $scripts cmd/completion.bash
+shellcheck -e SC2002 -x -P SCRIPTDIR $scripts cmd/completion.bash
 echo "  OK   shell: $(echo "$scripts" | wc -w) scripts"

@@ -6,8 +6,8 @@ set -eu
 packages() {
 	case $1 in
 	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
-	check) echo binutils check bash e2fsprogs dosfstools mtools fdisk gdisk util-linux mount kmod python3 zstd xz-utils man-db \
-		groff-base procps shellcheck ;;
+	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
+		zstd xfsprogs xz-utils man-db groff-base procps shellcheck ;;
 	bench) echo partclone qemu-utils zstd hyperfine time ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
 	esac

@@ -34,7 +34,7 @@ flip() {
 
 # The noise does not shrink, so that its bytes stand in the image as they are: find them and change one.
 offset=$((30001 * 512 + block * block_size))
-place=$(python3 - $disk golden.calco $offset <<-'PYTHON'
+spot=$(python3 - $disk golden.calco $offset <<-'PYTHON'
 	import sys
 	with open(sys.argv[1], "rb") as f:
 	    f.seek(int(sys.argv[3]))
@@ -42,9 +42,9 @@ place=$(python3 - $disk golden.calco $offset <<-'PYTHON'
 	print(open(sys.argv[2], "rb").read().find(noise))
 PYTHON
 )
-[ "$place" -gt 0 ] || fail "the noise is not in the image as it is"
+[ "$spot" -gt 0 ] || fail "the noise is not in the image as it is"
 cp golden.calco bad.calco
-flip bad.calco "$place"
+flip bad.calco "$spot"
 expect_exit 3 "$CALCO" verify bad.calco
 expect_text out 'partition 2.*ext4'
 expect_exit 3 "$CALCO" verify bad.calco --json
