@@ -213,13 +213,17 @@ static void put_runs(struct buf *b, const struct chunk_map *map)
 
 static void put_bitmaps(struct buf *b, const struct chunk_map *map)
 {
-	for (uint64_t i = cmap_next_present(map, 0); i < cmap_nr_chunks(map); i = cmap_next_present(map, i + 1)) {
-		struct cmap_chunk c;
-		cmap_get(map, i, &c);
-		if (c.used)
+	enum cmap_kind kind;
+
+	for (uint64_t i = 0, nr; i < cmap_nr_chunks(map); i += nr) {
+		nr = cmap_run(map, i, &kind);
+		for (uint64_t k = i; kind >= CMAP_BITMAP && k < i + nr; k++) {
+			struct cmap_chunk c;
+			cmap_get(map, k, &c);
 			buf_bytes(b, c.used, cmap_bitmap_bytes(map));
-		if (c.zero)
-			buf_bytes(b, c.zero, cmap_bitmap_bytes(map));
+			if (c.zero)
+				buf_bytes(b, c.zero, cmap_bitmap_bytes(map));
+		}
 	}
 }
 
