@@ -70,3 +70,8 @@ uint32_t crc32_of(const void *data, size_t len)
 {
 	return libdeflate_crc32(0, data, len);
 }
+
+uint32_t crc32_more(uint32_t crc, const void *data, size_t len)
+{
+	return libdeflate_crc32(crc, data, len);
+}

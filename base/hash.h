@@ -26,7 +26,8 @@ void hasher_end(struct hasher *h, uint8_t ret[HASH_SIZE]);
 /* hasher_check - 0, or -1 when libcrypto failed at any time since hasher_new(): then no digest of this hasher is to be trusted */
 int hasher_check(const struct hasher *h, struct err *e);
 
-/* crc32_of - CRC-32 of a buffer */
+/* crc32_of - CRC-32 of a buffer; crc32_more - of what had crc (0: nothing) with more behind it */
 uint32_t crc32_of(const void *data, size_t len);
+uint32_t crc32_more(uint32_t crc, const void *data, size_t len);
 
 #endif

@@ -121,6 +121,12 @@ static int look_ahead(struct img_reader *r, struct err *e)
 	if (fmt_get_record(head, &r->pending, e) < 0)
 		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
 	r->s.place.len += r->pending.stored_len;
+	if (!memcmp(r->pending.origin, r->preamble.pack_id, 16)) {
+		if (r->pending.number < r->next_number || r->pending.number == UINT64_MAX)
+			return err_set(e, ERR_CORRUPT, 0, "'%s' at %llu: record number %llu is out of order", r->name, (unsigned long long)at,
+				(unsigned long long)r->pending.number);
+		r->next_number = r->pending.number + 1;
+	}
 	r->has_pending = true;
 	r->pending_offset = at;
 	r->nr_records++;

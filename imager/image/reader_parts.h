@@ -26,6 +26,7 @@ struct img_reader {
 	uint64_t pending_offset;
 	bool records_over;
 	uint64_t nr_records;        /* headers seen */
+	uint64_t next_number;       /* the lowest number the next record of this pack may have */
 	uint8_t *payload;           /* CHUNK_SIZE, for img_reader_chunk() */
 };
 

@@ -159,6 +159,22 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 	return 0;
 }
 
+/* Types that have a place of their own, where they are asked for. */
+static bool is_known(const uint8_t *type)
+{
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		if (!memcmp(type, known[i], 4))
+			return true;
+	return false;
+}
+
+static int unknown_mandatory(const struct stream *s, const struct fmt_part *p, struct err *e)
+{
+	return err_set(e, ERR_UNSUPPORTED, 0, "'%s' has a mandatory part '%s' this version does not know", s->name, p->type);
+}
+
 static int check_part(const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
 {
 	if (strcmp(p->type, type))
@@ -186,7 +202,10 @@ int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t e
 	stream_at(s, type, at, FMT_PART_SIZE);
 	if (stream_read(s, head, sizeof(head), e) < 0)
 		return -1;
-	if (fmt_get_part(head, &p, e) < 0 || check_part(&p, type, max_raw, exact_raw, e) < 0)
+	int r = fmt_get_part(head, &p, e);
+	if (r == 0 && p.flags & FMT_MANDATORY && !is_known(head))
+		return unknown_mandatory(s, &p, e);
+	if (r < 0 || check_part(&p, type, max_raw, exact_raw, e) < 0)
 		return err_wrap(e, "'%s': part '%s' at %llu", s->name, type, (unsigned long long)at);
 	s->place.len += p.stored_len;
 	if (read_payload(s, p.stored_len, &stored, e) < 0)
@@ -201,15 +220,22 @@ int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t e
 	return 0;
 }
 
-/* Types that have a place of their own, where they are asked for. */
-static bool is_known(const uint8_t *type)
+/* Of any length: it is read, but not kept. */
+static int skip_payload(struct stream *s, const struct fmt_part *p, struct err *e)
 {
-	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+	uint8_t block[4096];
+	uint32_t crc = 0;
 
-	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-		if (!memcmp(type, known[i], 4))
-			return true;
-	return false;
+	for (uint64_t left = p->stored_len; left;) {
+		size_t n = (size_t)min_u64(left, sizeof(block));
+		if (stream_read(s, block, n, e) < 0)
+			return -1;
+		crc = crc32_more(crc, block, n);
+		left -= n;
+	}
+	if (crc != p->crc)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' is damaged (checksum)", s->name, p->type);
+	return 0;
 }
 
 int stream_skip_unknown(struct stream *s, struct err *e)
@@ -228,14 +254,9 @@ int stream_skip_unknown(struct stream *s, struct err *e)
 			return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)s->pos);
 		stream_at(s, p.type, s->pos, FMT_PART_SIZE);
 		if (p.flags & FMT_MANDATORY)
-			return err_set(e, ERR_UNSUPPORTED, 0, "'%s' has a mandatory part '%s' this version does not know", s->name, p.type);
-		AUTO_FREE uint8_t *payload = NULL;
-		if (p.raw_len > FMT_MAX_CORE || p.stored_len > p.raw_len || (p.flags & FMT_ZSTD && p.stored_len == p.raw_len))
-			return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", p.type, (unsigned long long)p.stored_len);
+			return unknown_mandatory(s, &p, e);
 		s->place.len += p.stored_len;
-		if (stream_read(s, head, sizeof(head), e) < 0 || read_payload(s, p.stored_len, &payload, e) < 0)
+		if (stream_read(s, head, sizeof(head), e) < 0 || skip_payload(s, &p, e) < 0)
 			return -1;
-		if (crc32_of(payload, (size_t)p.stored_len) != p.crc)
-			return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' is damaged (checksum)", s->name, p.type);
 	}
 }

@@ -398,6 +398,7 @@ START_TEST(sealed_changes)
 	sealed(&s, "CORE", 4, "\x08", 1, ERR_CORRUPT, "reserved");
 	sealed(&s, "ENVL", 4, "\x01", 1, ERR_CORRUPT, "ENVL");
 	sealed(&s, "CIDS", 32, "\x55", 1, ERR_CORRUPT, "");
+	sealed(&s, "CIDS", 0, "QIDS", 4, ERR_UNSUPPORTED, "'QIDS'");
 	sealed(&s, "CIDS", 4, "\x03", 1, ERR_CORRUPT, "compressed");
 	sealed(&s, "ROOT", 32, "xyz", 3, ERR_CORRUPT, "root");
 	sealed(&s, "TRLR", 32 + 24, "\x77\x77", 2, ERR_CORRUPT, "trailer");
@@ -569,6 +570,30 @@ START_TEST(chunks_during_a_walk)
 }
 END_TEST
 
+/* Records of the same pack are counted upwards; one that was copied from another pack keeps its number. */
+START_TEST(record_numbers)
+{
+	struct err e = ERR_INIT;
+	struct sample s = { .m = plain_manifest(3 * CHUNK_SIZE, EXT_USED) };
+	struct piece list[32];
+
+	s.disks[0] = malloc(3 * CHUNK_SIZE);
+	memset(s.disks[0], 'a', 3 * CHUNK_SIZE);
+	ok(write_image(s.m, s.disks, path, -1, &e), &e);
+	s.file = file_read(path, &s.len);
+	unlink(path);
+	file_pieces(s.file, s.len, list, 32);
+	put_le64(s.file + list[3].start, 16, 5);
+	seal_piece(s.file, &list[3]);
+	refused(s.file, s.len, ERR_CORRUPT, "out of order");
+	s.file[list[3].start + 24] ^= 1; /* the origin */
+	seal_piece(s.file, &list[3]);
+	AUTO(img_reader) struct img_reader *r = open_bytes(s.file, s.len, &e);
+	walk(r, &s);
+	release(&s);
+}
+END_TEST
+
 /* A head that wants to become 64 MiB from a few KiB, and one that claims a pebibyte. */
 START_TEST(bombs)
 {
@@ -643,6 +668,7 @@ int main(void)
 	tcase_add_test(t, content_and_head_must_agree);
 	tcase_add_loop_test(t, resync, 0, 2);
 	tcase_add_test(t, chunks_during_a_walk);
+	tcase_add_test(t, record_numbers);
 	tcase_add_test(t, bombs);
 	tcase_add_test(t, what_is_no_image);
 	return run_suite(s);

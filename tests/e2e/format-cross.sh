@@ -1,0 +1,107 @@
+#!/bin/bash
+# Two implementations of the format meet: this program reads what tests/reader/make_sample.py writes, and
+# tests/reader/calco_reader.py, written from docs/format.md alone, reads what this program writes.
+. "$(dirname "$0")/functions.sh"
+requires python3
+
+reader() {
+	python3 "$ROOT/tests/reader/calco_reader.py" "$@"
+}
+
+# noise FILE SIZE: what a target holds before
+noise() {
+	head -c "$2" /dev/urandom >"$1"
+}
+
+# check_states NAME: the restored NAME.outN hold the sample's used bytes, and zeros where it says zero
+check_states() {
+	python3 - "$ROOT/tests/reader" "$1" <<-'PYTHON'
+		import sys
+		sys.path.insert(0, sys.argv[1])
+		import make_sample as ms
+		sample = getattr(ms, sys.argv[2])()
+		for index, disk in enumerate(sample.disks):
+		    want = open(f"{sample.name}.disk{index}", "rb").read()
+		    got = open(f"{sample.name}.out{index}", "rb").read()
+		    assert len(got) == len(want) == disk.size
+		    for region in (r for r in sample.regions if r.disk == index):
+		        for i, state in enumerate(region.states):
+		            begin = region.start + i * region.granule
+		            end = min(begin + region.granule, region.start + region.length)
+		            wanted = {ms.USED: want[begin:end], ms.ZERO: bytes(end - begin)}.get(state, got[begin:end])
+		            assert got[begin:end] == wanted, f"{sample.name}: disk {index} at {begin}"
+	PYTHON
+}
+
+# restore_sample NAME INPUT: INPUT is the image's path, or - for standard input
+restore_sample() {
+	local disk outs=() confirm=()
+	for disk in "$1".disk*; do
+		noise "${disk/disk/out}" "$(stat -c %s "$disk")"
+		outs+=("${disk/disk/out}")
+		confirm+=(--confirm "${disk/disk/out}")
+	done
+	run_calco restore "$2" "${outs[@]}" "${confirm[@]}" --state "$T/state-$1"
+	check_states "$1" || fail "$1 is not restored as the document says"
+	reader compare "$1.calco" "${outs[@]}" || fail "the second reader finds a difference in what was restored from $1"
+}
+
+cd "$T"
+python3 "$ROOT/tests/reader/make_sample.py" .
+for image in *.calco; do
+	name=${image%.calco}
+	run_calco verify "$image"
+	expect_exit 0 sh -c 'cat "$2" | "$1" verify -' sh "$CALCO" "$image"
+	run_calco info "$image" --json
+	restore_sample "$name" "$image"
+	# shellcheck disable=SC2094 # the state lies elsewhere
+	restore_sample "$name" - <"$image"
+	cat "$image" | restore_sample "$name" -
+done
+
+# A large part of the corners, changed and with checksums that fit: both readers find the same to be whole or damaged.
+python3 - "$ROOT/tests/reader" "$CALCO" <<'PYTHON' || fail "the two readers disagree"
+import random, struct, subprocess, sys
+sys.path.insert(0, sys.argv[1])
+import make_sample, test_reader
+r, image, bad = random.Random(7), make_sample.small().build(), 0
+pieces = list(test_reader.pieces(image))
+for i in range(400):
+    changed = bytearray(image)
+    kind, header, payload, end = r.choice(pieces)
+    at = r.randrange(header, end)
+    changed[at] ^= 1 << r.randrange(8)
+    test_reader.seal(changed, header)
+    theirs = test_reader.check(bytes(changed))
+    with open("changed.calco", "wb") as f:
+        f.write(changed)
+    ours = subprocess.run([sys.argv[2], "verify", "changed.calco"], capture_output=True)
+    if ours.returncode != theirs[0]:
+        print(f"{kind} byte {at - header}: exit code {ours.returncode} here, {theirs} there: {ours.stderr.decode()}", file=sys.stderr)
+        bad += 1
+sys.exit(bad > 0)
+PYTHON
+
+# What this program writes.
+make_gpt_disk golden.img
+head -c 1234567 golden.img >odd.img
+truncate -s 3M zeros.img
+printf 'x' >one.img
+for disks in golden.img "odd.img zeros.img" zeros.img one.img; do
+	rm -f lab.calco
+	read -r -a list <<<"$disks"
+	run_calco capture "${list[@]}" lab.calco --note 'für später'
+	reader check lab.calco || fail "the second reader finds damage in an image of $disks"
+	reader check - <lab.calco || fail "the second reader finds damage in a pipe of $disks"
+	reader info lab.calco >said
+	expect_text said 'für später'
+	reader compare lab.calco "${list[@]}" || fail "an image of $disks is not what was captured"
+	reader restore - "${list[@]/#/back-}" <lab.calco || fail "the second reader cannot restore $disks"
+	against=()
+	for disk in "${list[@]}"; do
+		against+=(--against "back-$disk")
+	done
+	run_calco verify lab.calco "${against[@]}"
+done
+mv back-golden.img clone.img
+check_gpt_disk clone.img
