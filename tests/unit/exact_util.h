@@ -370,6 +370,11 @@ struct mem_sink {
 	unsigned nr_armed, fault_armed;/* writes at offset 0 while the disk is armed, and how many there were when it did */
 };
 
+static inline const char *mem_phase(const struct mem_sink *s)
+{
+	return s->phase ? __atomic_load_n(s->phase, __ATOMIC_RELAXED) : "unknown";
+}
+
 /* Is this the call that goes wrong? */
 static inline bool mem_is_hit(struct mem_sink *s, enum mem_op op, uint64_t off, uint64_t len)
 {
@@ -377,14 +382,15 @@ static inline bool mem_is_hit(struct mem_sink *s, enum mem_op op, uint64_t off, 
 		return false;
 	s->fault_off = off;
 	s->fault_len = len;
-	s->fault_phase = s->phase && *s->phase ? *s->phase : "unknown";
+	s->fault_phase = mem_phase(s);
 	s->fault_armed = s->nr_armed;
 	return true;
 }
 
 static inline int mem_change(struct mem_sink *s, enum mem_op op, uint64_t off, const void *bytes, uint64_t len, struct err *e)
 {
-	s->nr_armed += off == 0 && s->phase && !strcmp(*s->phase, "arm");
+	if (off == 0 && !strcmp(mem_phase(s), "arm"))
+		s->nr_armed++;
 	enum mem_fault fault = mem_is_hit(s, op, off, len) ? s->fault : FAULT_NONE;
 	uint64_t n = fault == FAULT_DROP ? 0 : fault == FAULT_TEAR || fault == FAULT_EIO ? len / 2 : len;
 

@@ -166,7 +166,7 @@ START_TEST(random_disks)
 {
 	struct model md = random_model(1000 + (uint64_t)_i);
 	const char *paths[MAX_MODEL_DISKS + 1] = { NULL };
-	char names[MAX_MODEL_DISKS][16];
+	char names[MAX_MODEL_DISKS][32];
 	uint64_t sizes[MAX_MODEL_DISKS];
 	uint8_t *data[MAX_MODEL_DISKS];
 
