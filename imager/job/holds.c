@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define BOOT_CODE 440U
+#define DISK_TAIL ((uint64_t)128 << 10)
 
 /*
  * Real-mode code at 0000:7C00: print the message with INT 10h AH=0Eh, then INT 18h, with which firmware tries the next boot
@@ -104,10 +105,15 @@ static int collect_tables(const struct expected *x, const struct img_range *old,
 	for (size_t i = 0; i < nr_old; i++)
 		if (add_hold(l, old[i].disk, old[i].start, old[i].len, HOLD_TABLE, e) < 0)
 			return -1;
-	/* Without a table BIOS starts whatever stands in the first sector. */
-	for (uint32_t d = 0; x->only_region == SIZE_MAX && d < m->nr_disks; d++)
-		if (m->disks[d].table == PT_NONE && add_hold(l, d, 0, min_u64(m->disks[d].sector_size, m->disks[d].size), HOLD_BOOT, e) < 0)
+	/* Without a table BIOS starts whatever stands in the first sector; with one, metadata of a RAID over the whole disk may stand at its end. */
+	for (uint32_t d = 0; x->only_region == SIZE_MAX && d < m->nr_disks; d++) {
+		const struct img_disk *disk = &m->disks[d];
+		uint64_t tail = round_down_u64(disk->size - min_u64(DISK_TAIL, disk->size), disk->sector_size);
+		int r = disk->table == PT_NONE ? add_hold(l, d, 0, min_u64(disk->sector_size, disk->size), HOLD_BOOT, e)
+					       : add_hold(l, d, tail, disk->size - tail, HOLD_TABLE, e);
+		if (r < 0)
 			return -1;
+	}
 	for (uint32_t d = 0; d < m->nr_disks; d++)
 		for (size_t i = 0; i < x->disks[d].nr_patches; i++)
 			if (add_hold(l, d, x->disks[d].patches[i].start, x->disks[d].patches[i].len, HOLD_TABLE, e) < 0)

@@ -41,7 +41,8 @@ make_extdisk "$T/ext" five
 make_rawdisk "$T/raw"
 make_brokengpt "$T/broken" six
 make_gpt "$T/gpt-large" seven 100M
-for name in mbr gpt fat ext raw; do
+make_raidmember "$T/raid" eight
+for name in mbr gpt fat ext raw raid; do
 	run_calco capture "$T/$name" "$T/$name.calco"
 done
 
@@ -60,5 +61,17 @@ check_restore mbr gpt-large
 WRITELOG_SCRUB=none check_restore fat gpt-large
 check_restore ext fat
 check_restore raw ext
+check_restore gpt raid
+check_restore raid gpt
+if command -v mkfs.btrfs >/dev/null; then
+	make_btrfs "$T/btrfs" nine
+	check_restore gpt btrfs
+fi
+if command -v xorriso >/dev/null; then
+	make_iso "$T/iso" ten
+	run_calco capture "$T/iso" "$T/iso.calco"
+	check_restore gpt iso
+	check_restore iso gpt
+fi
 run_calco capture "$T/gpt" "$T/mbr" "$T/two.calco"
 check_two two mbr gpt-older

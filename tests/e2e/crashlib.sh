@@ -203,7 +203,7 @@ make_btrfs() {
 	truncate -s "${3:-200M}" "$1"
 	sgdisk -n 1:2048:+150M -t 1:8300 -n 2:0:+20M -t 2:8300 "$1" >/dev/null
 	truncate -s 150M "$T/part"
-	mkfs.btrfs -q -f -L "$2" "$T/part"
+	mkfs.btrfs -q -f -L "$2" "$T/part" >/dev/null 2>&1
 	put_at "$T/part" "$1" $MIB
 	put_at "$T/part" "$1" $((151 * MIB))
 	rm "$T/part"
