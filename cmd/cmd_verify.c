@@ -146,6 +146,10 @@ static int run(struct invocation *inv, struct err *e)
 		.only = a->only,
 	};
 
+	if (a->only && !a->against.nr) {
+		err_set(e, ERR_USAGE, 0, "--only goes with --against: an image is always examined as a whole");
+		return err_hint(e, "add --against DISK, or leave --only out");
+	}
 	if (image_check_pipe(o.image, e) < 0)
 		return -1;
 	AUTO(disk_paths) struct disk_paths *against = disk_paths_resolve(a->against.items, a->against.nr, e);

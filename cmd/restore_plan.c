@@ -15,6 +15,17 @@ static uint64_t surplus(const struct img_manifest *m, const struct targets *all,
 	return t->verdict.dev.size > m->disks[t->disk].size ? t->verdict.dev.size - m->disks[t->disk].size : 0;
 }
 
+/* What a restore writes to a disk: what is stored, and the zeros that must be there. */
+static uint64_t written_bytes(const struct img_manifest *m, size_t disk)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < m->nr_regions; i++)
+		if (m->regions[i].disk == disk)
+			bytes += cmap_bytes(m->regions[i].map, EXT_USED) + cmap_bytes(m->regions[i].map, EXT_ZERO);
+	return bytes;
+}
+
 static void now_on_target(struct out *o, const struct target *t)
 {
 	const struct dev_info *d = &t->verdict.dev;
@@ -28,7 +39,8 @@ static void now_on_target(struct out *o, const struct target *t)
 	size_format(d->size, size);
 	out_line(o, "target %s: %s%s%s%s%s%s", t->path, d->model, d->model[0] ? ", " : "", d->serial[0] ? "serial " : "", d->serial,
 		d->serial[0] ? ", " : "", size);
-	out_str(o, NULL, "holds now", t->verdict.is_empty ? "nothing that is recognised" : t->verdict.holds);
+	out_str(o, NULL, "holds now", t->resumes ? "what an unfinished restore left; it will be completed"
+		: t->verdict.is_empty ? "nothing that is recognised" : t->verdict.holds);
 }
 
 static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region)
@@ -36,7 +48,7 @@ static void volume_will_be_written(struct out *o, const struct img_manifest *m, 
 	char what[256], stored[32];
 
 	img_describe_region(m, region, what, sizeof(what));
-	size_format(cmap_bytes(m->regions[region].map, EXT_USED), stored);
+	size_format(cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), stored);
 	out_line(o, "  will get     %s of '%s' version %llu, %s to write; nothing else is touched", what, m->name,
 		(unsigned long long)m->version, stored);
 }
@@ -47,7 +59,7 @@ static void disk_will_be_written(struct out *o, const struct img_manifest *m, co
 	char size[32], stored[32];
 
 	size_format(d->size, size);
-	size_format(show_stored_bytes(m, (int)t->disk), stored);
+	size_format(written_bytes(m, t->disk), stored);
 	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s to write", t->disk + 1, m->name,
 		(unsigned long long)m->version, size, show_table_name(d->table), stored);
 	if (!surplus(m, all, t))

@@ -3,25 +3,16 @@
 #include "cmd/targets.h"
 
 #include "base/arith.h"
+#include "base/folder.h"
 #include "cmd/confirm.h"
 #include "imager/image/manifest.h"
+#include "imager/job/job.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-/* The folder a file lies in, which exists although the file may not. */
-static void folder_of(const char *path, char *out, size_t size)
-{
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		snprintf(out, size, ".");
-	else
-		snprintf(out, size, "%.*s", slash == path ? 1 : (int)(slash - path), path);
-}
 
 static int kind_of(const char *path, enum target_kind *ret, struct err *e)
 {
@@ -102,7 +93,11 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	};
 	if (t->kind == TARGET_MISSING)
 		return 0;
-	return guard_check(&t->rq, &t->verdict, e);
+	if (guard_check(&t->rq, &t->verdict, e) < 0)
+		return -1;
+	/* What an earlier attempt left in a file that was new then: the same command finishes it. A disk may be another one by now. */
+	t->resumes = t->verdict.dev.is_file && t->verdict.is_unrecognised && restore_is_unfinished(rq->state_file, t->path, t->verdict.dev.size);
+	return 0;
 }
 
 /* One target for each disk, or with --only one for the volume. */
@@ -155,7 +150,7 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	if (check_numbers(rq, ret, e) < 0)
 		return -1;
 	if (rq->state_file)
-		folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder));
+		(void)folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder)); /* too long: nothing will be saved there */
 	if (name_targets(rq, ret, e) < 0)
 		return -1;
 	for (size_t i = 0; i < ret->nr; i++)
@@ -196,7 +191,7 @@ static void suggest_order(const struct targets_request *rq, const struct targets
 int targets_confirm(const struct targets_request *rq, const struct targets *t, bool may_ask, struct err *e)
 {
 	for (size_t i = 0; i < t->nr; i++) {
-		if (t->list[i].kind != TARGET_EXISTS)
+		if (t->list[i].kind != TARGET_EXISTS || t->list[i].resumes)
 			continue;
 		if (confirm_target(&t->list[i].rq, &t->list[i].verdict, may_ask, e) < 0) {
 			if (t->nr > 1 && e->code == ERR_REFUSED)

@@ -22,6 +22,7 @@ struct target {
 	const char *path;
 	enum target_kind kind;
 	size_t disk;        /* of the image: the target's place, but with --only the disk that holds the volume */
+	bool resumes;       /* a plain file that an unfinished restore left: nothing more is lost */
 	uint64_t need_size; /* bytes; 0: not known before the image is read from its pipe */
 	struct guard_request rq;
 	struct guard_verdict verdict;

@@ -68,7 +68,7 @@ refuse_it() {
 }
 
 damage_it() {
-	say "5. One byte of the image changes: it is found and named (exit code 3), and nothing of it would be restored."
+	say "5. One byte of the image changes: it is found and named (exit code 3). A restore would stop there, before it wrote any of that piece."
 	local status=0 middle
 	cp lab.calco damaged.calco
 	middle=$(($(stat -c %s damaged.calco) / 2))

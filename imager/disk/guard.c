@@ -109,6 +109,7 @@ static int look_at_content(struct guard_verdict *v, struct err *e)
 		return 0;
 	}
 	v->is_empty = guard_content(fd, v->dev.size, v->dev.is_file, v->holds, sizeof(v->holds));
+	v->is_unrecognised = !v->is_empty && !strcmp(v->holds, GUARD_UNRECOGNISED);
 	return 0;
 }
 

@@ -26,6 +26,7 @@ struct guard_request {
 
 struct guard_verdict {
 	struct dev_info dev;         /* what the target is */
+	bool is_unrecognised;        /* it holds data, but nothing that has a name */
 	bool is_empty;               /* nothing recognisable on it: --yes suffices */
 	char holds[256];             /* what is on it, for the question: "gpt: 1 vfat 'EFI', 2 ext4 'root'" */
 	char confirm_text[256];      /* what must be typed: last 4 characters of the serial, else size in bytes, else a file's name */

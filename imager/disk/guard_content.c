@@ -230,6 +230,6 @@ bool guard_content(int fd, uint64_t disk_size, bool is_file, char *holds, size_t
 	if (zero < 0 || found < 0)
 		snprintf(holds, size, "data that cannot be read%s%s", errno ? ": " : "", errno ? strerrordesc_np(errno) : "");
 	else
-		snprintf(holds, size, "data that is not recognised");
+		snprintf(holds, size, "%s", GUARD_UNRECOGNISED);
 	return false;
 }

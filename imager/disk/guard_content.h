@@ -3,6 +3,9 @@
 #ifndef CALCO_IMAGER_DISK_GUARD_CONTENT_H
 #define CALCO_IMAGER_DISK_GUARD_CONTENT_H
 
+/* What is said of data without a name. */
+#define GUARD_UNRECOGNISED "data that is not recognised"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>

@@ -7,6 +7,7 @@
 
 #include "base/arith.h"
 #include "base/buf.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "imager/image/format.h"
 
@@ -133,19 +134,31 @@ static int emit_head(struct img_writer *w, struct err *e)
 	return emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e);
 }
 
-/* Open PATH.part; a left-over of an earlier attempt is written anew, one that is being written by somebody is not. */
-static int open_part(struct img_writer *w, struct err *e)
+int img_writer_may_make(const char *path, struct err *e)
 {
+	char folder[PATH_MAX];
 	struct stat st;
 
-	if ((size_t)snprintf(w->part, sizeof(w->part), "%s.part", w->path) >= sizeof(w->part))
-		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making '%s'", w->path);
-	if (lstat(w->path, &st) == 0) {
-		err_set(e, ERR_REFUSED, 0, "'%s' exists already; an image is never overwritten", w->path);
+	if (lstat(path, &st) == 0) {
+		err_set(e, ERR_REFUSED, 0, "'%s' exists already; an image is never overwritten", path);
 		err_hint(e, "choose another name, or remove the old image first");
 		return err_reason(e, "exists");
 	}
-	int fd = open(w->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (folder_of(path, folder, sizeof(folder)) < 0)
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
+	if (stat(folder, &st) < 0)
+		return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_FAILED, errno, "the folder '%s' for the image", folder);
+	return 0;
+}
+
+/* Open PATH.part; a left-over of an earlier attempt is written anew, one that is being written by somebody is not. */
+static int open_part(struct img_writer *w, struct err *e)
+{
+	if (img_writer_may_make(w->path, e) < 0)
+		return -1;
+	if ((size_t)snprintf(w->part, sizeof(w->part), "%s.part", w->path) >= sizeof(w->part))
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making '%s'", w->path);
+	int fd = open(w->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* it holds what only root may read */
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s'", w->part);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -263,22 +276,6 @@ static int emit_index_and_trailer(struct img_writer *w, struct err *e)
 	return emit_part(w, "TRLR", FMT_MANDATORY, trailer, sizeof(trailer), e);
 }
 
-/* Flush the folder, so that the new name survives a power cut. */
-static int flush_folder(const char *path, struct err *e)
-{
-	char folder[PATH_MAX];
-	const char *slash = strrchr(path, '/');
-
-	if (!slash)
-		snprintf(folder, sizeof(folder), ".");
-	else
-		snprintf(folder, sizeof(folder), "%.*s", slash == path ? 1 : (int)(slash - path), path);
-	AUTO_CLOSE_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fsync(fd) < 0)
-		return err_set(e, ERR_FAILED, errno, "flushing the folder '%s'", folder);
-	return 0;
-}
-
 /* Never over an existing file; a file system that cannot promise that (EINVAL) was asked for the name when the part was opened. */
 static int give_name(struct img_writer *w, struct err *e)
 {
@@ -294,7 +291,7 @@ static int give_name(struct img_writer *w, struct err *e)
 	if (r < 0)
 		return err_set(e, ERR_FAILED, errno, "naming '%s'", w->path);
 	w->committed = true;
-	return flush_folder(w->path, e);
+	return folder_flush(w->path, e);
 }
 
 int img_writer_commit(struct img_writer *w, struct err *e)

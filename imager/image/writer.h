@@ -21,6 +21,9 @@ struct img_writer;
  */
 struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, struct err *e);
 
+/* img_writer_may_make - could an image of this name be made now? ERR_REFUSED "exists", ERR_USAGE when its folder is not there. */
+int img_writer_may_make(const char *path, struct err *e);
+
 /* img_writer_put - one chunk. In order of chunk numbers, each present chunk once. @payload NULL: the content is all zero, only the id is kept. */
 int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID_SIZE], uint8_t codec, const uint8_t *payload,
 	uint32_t stored_len, uint32_t payload_crc, struct err *e);

@@ -215,8 +215,14 @@ static void describe_device(struct img_disk *d, const char *path)
 static int plan(struct capture *cap, struct err *e)
 {
 	const struct capture_options *o = cap->o;
-	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes };
+	size_t nr_raw = 0;
+	while (o->raw_volumes && o->raw_volumes[nr_raw])
+		nr_raw++;
+	AUTO_FREE bool *raw_found = alloc_array(nr_raw, sizeof(*raw_found));
+	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found };
 
+	if (o->image && strcmp(o->image, "-") && img_writer_may_make(o->image, e) < 0)
+		return -1;
 	if (o->nr_disks == 0 || o->nr_disks > IMG_MAX_DISKS)
 		return err_set(e, ERR_USAGE, 0, "an image holds 1 to %u disks", IMG_MAX_DISKS);
 	progress_update(cap->p, "plan", 0, 0);
@@ -228,6 +234,9 @@ static int plan(struct capture *cap, struct err *e)
 			return -1;
 		describe_device(&cap->m->disks[i], o->disks[i]);
 	}
+	for (size_t i = 0; i < nr_raw; i++)
+		if (raw_found && !raw_found[i])
+			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", o->raw_volumes[i]);
 	img_manifest_number(cap->m);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);

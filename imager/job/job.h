@@ -93,6 +93,12 @@ struct restore_result {
  */
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
 
+/*
+ * restore_is_unfinished - did a restore of this very target (path and size) begin and not end, as its state record tells?
+ * @state_file: as in restore_options. False where there is no record, or it cannot be read.
+ */
+bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
+
 /* ---- verify ---- */
 
 /* One place that is wrong. */

@@ -64,30 +64,30 @@ static int add_arm_range(void *arg, size_t member, uint64_t start, uint64_t len,
 static bool is_asked_raw(const struct plan *p, const struct img_region *r, const struct fsd_info *info)
 {
 	char number[16];
+	bool asked = false;
 
 	snprintf(number, sizeof(number), "%u", r->number);
 	for (size_t i = 0; p->o->raw_volumes && p->o->raw_volumes[i]; i++) {
 		const char *word = p->o->raw_volumes[i];
-		if ((r->number && !strcmp(word, number)) || (r->name[0] && !strcmp(word, r->name)) || !strcmp(word, "all"))
-			return true;
-		if ((info->label[0] && !strcmp(word, info->label)) || (info->uuid[0] && !strcasecmp(word, info->uuid)))
-			return true;
+		bool meant = (r->number && !strcmp(word, number)) || (r->name[0] && !strcmp(word, r->name)) || !strcmp(word, "all") ||
+			(info->label[0] && !strcmp(word, info->label)) || (info->uuid[0] && !strcasecmp(word, info->uuid));
+		if (meant && p->o->raw_found)
+			p->o->raw_found[i] = true;
+		asked |= meant;
 	}
-	return false;
+	return asked;
 }
 
 static int refuse_unsafe(const struct plan *p, const struct img_region *r, const struct fsd_info *info, struct err *e)
 {
-	char where[64] = "";
+	char where[64] = "", word[16];
 
 	if (r->number)
 		snprintf(where, sizeof(where), " partition %u", r->number);
 	err_set(e, ERR_REFUSED, 0, "'%s'%s (%s) is not safe to copy: %s", blk_name(p->src), where, info->type,
 		info->detail[0] ? info->detail : fsd_state_name(info->state));
-	if (info->advice[0])
-		err_hint(e, "%s", info->advice);
-	else
-		err_hint(e, "make it clean first, or copy every block of it with --raw %u", r->number);
+	snprintf(word, sizeof(word), r->number ? "%u" : "all", r->number);
+	err_hint(e, "%.140s; or take every block of it as it is: --raw %s", info->advice[0] ? info->advice : "make it clean first", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
 }
 

@@ -18,7 +18,8 @@
 struct plan_options {
 	uint32_t sector_size;           /* 0: found out */
 	bool raw_gaps;
-	const char *const *raw_volumes; /* NULL-terminated, may be NULL */
+	const char *const *raw_volumes; /* NULL-terminated, may be NULL; "all" means every volume */
+	bool *raw_found;                /* NULL, or one for each of raw_volumes: set when it means a volume */
 };
 
 /*

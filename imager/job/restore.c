@@ -134,6 +134,17 @@ static int open_states(struct restore *rs, struct err *e)
 	return 0;
 }
 
+bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size)
+{
+	AUTO(state) struct state *s = NULL;
+	struct err ignored = ERR_INIT;
+	char path[PATH_MAX];
+
+	if (!state_file && state_default(target, path, sizeof(path), &ignored) < 0)
+		return false;
+	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s);
+}
+
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
@@ -205,6 +216,7 @@ static int run(struct restore *rs, struct err *e)
 		return 0;
 	if (open_states(rs, e) < 0 || disarm(rs, e) < 0)
 		return -1;
+	rs->disarmed = true;
 	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)
 		return -1;
 	progress_update(rs->p, "flush", 0, 0);
@@ -220,7 +232,7 @@ static void fill_result(struct restore *rs, struct restore_result *ret)
 	ret->written_bytes = rs->written;
 	ret->verified_bytes = rs->verified;
 	ret->discarded_bytes = rs->discarded;
-	ret->nr_chunks = rs->m->nr_present;
+	ret->nr_chunks = rs->nr_chunks;
 	for (size_t i = 0; i < rs->m->nr_disks; i++) {
 		ret->resized_table |= rs->x->disks[i].nr_patches > 0;
 		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
@@ -253,6 +265,8 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->o = o;
 	rs->p = p;
 	int r = run(rs, e);
+	if (r < 0 && rs->disarmed && !e->hint[0])
+		err_hint(e, "the target is not complete and does not boot; the same command finishes it");
 	if (r == 0)
 		fill_result(rs, ret);
 	release(rs);

@@ -22,8 +22,9 @@ struct restore {
 	struct target_layout layouts[IMG_MAX_DISKS];
 	struct expected *x;
 	struct holds *holds;
+	bool disarmed;          /* from here on the target is not what it was */
 	uint64_t total, done;   /* bytes of the phase that runs, for progress */
-	uint64_t written, verified, discarded;
+	uint64_t written, verified, discarded, nr_chunks;
 };
 
 /* restore_write - decode and write every chunk but for what is held back (restore_write.c) */

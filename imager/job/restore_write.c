@@ -163,6 +163,7 @@ static int count_chunk(void *arg, void *item, struct err *e)
 	(void)e;
 	rs->done += ((struct write_item *)item)->bytes;
 	rs->written += ((struct write_item *)item)->bytes;
+	rs->nr_chunks++;
 	progress_update(rs->p, "write", rs->done, rs->total);
 	return 0;
 }

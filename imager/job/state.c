@@ -15,6 +15,7 @@
 #include "imager/job/state.h"
 
 #include "base/arith.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/span.h"
 
@@ -242,32 +243,21 @@ static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uin
 	return best;
 }
 
-/* The folder's own entry for the record is on disk when this returns 0. */
-static int sync_folder(const struct state *s, struct err *e)
-{
-	char folder[PATH_MAX];
-	const char *slash = strrchr(s->path, '/');
-
-	snprintf(folder, sizeof(folder), "%.*s", slash ? (int)(slash - s->path) + 1 : 1, slash ? s->path : ".");
-	AUTO_CLOSE_FD int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || (fsync(fd) < 0 && errno != EINVAL)) /* EINVAL: a file system that needs none */
-		return err_set(e, ERR_FAILED, errno, "flushing the folder '%s'", folder);
-	return 0;
-}
-
 static int begin_file(struct state *s, struct err *e)
 {
 	char part[PATH_MAX];
 
 	if ((size_t)snprintf(part, sizeof(part), "%s.part", s->path) >= sizeof(part))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
-	if (make_folders(s->path, e) < 0 || (unlink(part) < 0 && errno != ENOENT))
-		return e->code ? -1 : err_set(e, ERR_FAILED, errno, "removing '%s'", part);
+	if (make_folders(s->path, e) < 0)
+		return err_hint(e, "name a place for the state record with --state FILE, on another disk than the target");
+	if (unlink(part) < 0 && errno != ENOENT)
+		return err_set(e, ERR_FAILED, errno, "removing '%s'", part);
 	if (open_file(s, part, O_CREAT | O_EXCL, e) < 0 || write_header(s, 0, NULL, e) < 0 || state_sync(s, e) < 0)
 		return -1;
 	if (rename(part, s->path) < 0)
 		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
-	return sync_folder(s, e);
+	return folder_flush(s->path, e);
 }
 
 static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
@@ -339,6 +329,11 @@ int state_finish(struct state *s, const uint8_t root[32], struct err *e)
 	if (write_header(s, 1, root, e) < 0)
 		return -1;
 	return state_sync(s, e);
+}
+
+bool state_is_open(const struct state *s)
+{
+	return s->fd >= 0;
 }
 
 const char *state_path(const struct state *s)

@@ -9,6 +9,7 @@
 #include "base/auto.h"
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,9 @@ int state_mark(struct state *s, uint64_t upto, struct err *e);
 
 /* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
+
+/* state_is_open - is this an unfinished record of an earlier attempt? */
+bool state_is_open(const struct state *s);
 
 /* state_path - where the record lies, "" when nothing had to be saved */
 const char *state_path(const struct state *s);

@@ -34,7 +34,7 @@ run_calco verify lab.calco
 expect_exit 1 sh -c '"$1" info lab.calco >/dev/full' sh "$CALCO"
 expect_exit 1 sh -c '"$1" info lab.calco --json >/dev/full' sh "$CALCO"
 # 1: the image's folder does not exist
-both 1 failed capture golden.img no-such-folder/lab.calco
+both 2 usage capture golden.img no-such-folder/lab.calco
 
 # 2 has cli-usage.sh of its own
 
