@@ -46,7 +46,7 @@ int reader_head(struct img_reader *r, struct err *e)
 	if (n == 4 && !memcmp(next, "CSIG", 4)) {
 		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &signature, &len, e) < 0)
 			return -1;
-		return rules_signatures("CSIG", signature, len, e);
+		return rules_signatures("CSIG", signature, len, "calco core sig\0", r->m->core_hash, e);
 	}
 	return n < 0 ? -1 : 0;
 }
@@ -111,9 +111,12 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 	int n = stream_peek(&r->s, next, 4, e);
 	if (n < 0)
 		return -1;
-	if (n == 4 && !memcmp(next, "SIGS", 4) &&
-		(stream_part(&r->s, "SIGS", FMT_MAX_SMALL, UINT64_MAX, &signatures, &len, e) < 0 || rules_signatures("SIGS", signatures, len, e) < 0))
-		return -1;
+	if (n == 4 && !memcmp(next, "SIGS", 4)) {
+		if (stream_part(&r->s, "SIGS", FMT_MAX_SMALL, UINT64_MAX, &signatures, &len, e) < 0)
+			return -1;
+		if (rules_signatures("SIGS", signatures, len, "calco image sig", r->m->root, e) < 0)
+			return -1;
+	}
 	if (stream_skip_unknown(&r->s, e) < 0)
 		return -1;
 	*ret_index_offset = r->s.pos;

@@ -59,14 +59,15 @@ for image in *.calco; do
 	cat "$image" | restore_sample "$name" -
 done
 
-# A large part of the corners, changed and with checksums that fit: both readers find the same to be whole or damaged.
+# Changed bytes with checksums that fit: both readers find the same to be whole or damaged.
 python3 - "$ROOT/tests/reader" "$CALCO" <<'PYTHON' || fail "the two readers disagree"
 import random, struct, subprocess, sys
 sys.path.insert(0, sys.argv[1])
 import make_sample, test_reader
-r, image, bad = random.Random(7), make_sample.small().build(), 0
-pieces = list(test_reader.pieces(image))
+r, bad, images = random.Random(7), 0, [make_sample.small().build(), make_sample.corners().build()]
 for i in range(400):
+    image = images[i % 4 == 0]
+    pieces = list(test_reader.pieces(image))
     changed = bytearray(image)
     kind, header, payload, end = r.choice(pieces)
     at = r.randrange(header, end)
@@ -76,7 +77,8 @@ for i in range(400):
     with open("changed.calco", "wb") as f:
         f.write(changed)
     ours = subprocess.run([sys.argv[2], "verify", "changed.calco"], capture_output=True)
-    if ours.returncode != theirs[0]:
+    # A changed type can look like a part of a later version, or like a part that contradicts itself.
+    if ours.returncode != theirs[0] and {ours.returncode, theirs[0]} != {3, 6}:
         print(f"{kind} byte {at - header}: exit code {ours.returncode} here, {theirs} there: {ours.stderr.decode()}", file=sys.stderr)
         bad += 1
 sys.exit(bad > 0)
