@@ -149,7 +149,7 @@ at_terminal() {
 
 # partition_place DISK NUMBER: "START LENGTH" in bytes
 partition_place() {
-	partx -g -b -o START,SIZE -n "$2" "$1" | awk '{ print $1 * 512, $2 }'
+	partx -g -b -o START,SIZE -n "$2" "$1" | awk '{ printf "%.0f %s\n", $1 * 512, $2 }'
 }
 
 # put_partition DISK NUMBER FILE: copy the file over the beginning of a partition, keeping holes out of the way
