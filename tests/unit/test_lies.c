@@ -6,7 +6,7 @@
  */
 #include "tests/unit/exact_util.h"
 
-#define SIZE (4 * CHUNK_SIZE + 77)
+#define SIZE (5 * CHUNK_SIZE + 77)
 
 /* What the image and the targets of all tests here look like. */
 struct scene {
