@@ -112,6 +112,7 @@ e2e: $(PROGRAM) $(TOOLS) ## the tests of the whole program; T="tests/e2e/x.sh ..
 	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/run-e2e.sh $(T)
 
 check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh, and booting in QEMU: tests/boot/*-*.sh
+	tests/deps.sh build check boot
 	$(Q)for t in $(sort $(wildcard tests/long/*.sh tests/boot/*-*.sh)); do echo "  LONG $$t"; CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools $$t || \
 		[ $$? -eq 77 ] || exit 1; done
 

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Debian 12 packages that building ("build"), testing ("check") and benchmarking ("bench") need.
+# Install the Debian 12 packages that building ("build"), testing ("check"), booting ("boot") and benchmarking ("bench") need.
 # Asks apt only for what is missing, so it costs nothing on a machine that has them.
 set -eu
 
@@ -8,6 +8,7 @@ packages() {
 	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
 	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
 		zstd xfsprogs xz-utils man-db groff-base procps shellcheck ;;
+	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;
 	bench) echo partclone qemu-utils zstd hyperfine time ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
 	esac

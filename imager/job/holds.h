@@ -16,8 +16,8 @@
 
 enum hold_stage {
 	HOLD_SUPER, /* superblocks of volumes firmware does not start from */
-	HOLD_TABLE, /* partition tables; an MBR sector with the stub in place of its boot code */
-	HOLD_BOOT,  /* boot volumes' boot sectors and superblocks, and boot code */
+	HOLD_TABLE, /* partition tables and the end of the disk; an MBR sector with the stub in place of its boot code */
+	HOLD_BOOT,  /* boot volumes' (UEFI: every FAT's) boot sectors and superblocks, and boot code */
 };
 
 struct hold {

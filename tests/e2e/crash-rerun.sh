@@ -40,7 +40,7 @@ check_other_image() {
 
 # check_reruns IMAGE OLD
 check_reruns() {
-	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-3} which=synced step
+	local image=$T/$1.calco old=$T/$2 n=${CRASH_RERUNS:-2} which=synced step
 	log_restore "$image" "$old"
 	check_state "$old" >"$T/uninterrupted"
 	for step in $(sample "$n" 1 "$DISARMED") $(sample "$n" "$DISARMED" "$ARM") $(sample "$n" "$ARM" $((END - 1))); do
@@ -60,6 +60,32 @@ check_reruns() {
 	cut_twice "$image" "$old" $(((DISARMED + ARM) / 2)) 2
 	run_calco verify "$image" --against "$T/target"
 	echo "$1 over $2: $(cat "$T/uninterrupted")"
+}
+
+# check_two IMAGE OLD-1 OLD-2: two disks, with a record for each; the later reruns read the image from standard input
+check_two() {
+	local n step image old=("$T/$2" "$T/$3") record=("$T/two.bin" "$T/two.bin.2")
+	cp --sparse=always "${old[0]}" "$T/target-0"
+	cp --sparse=always "${old[1]}" "$T/target-1"
+	"$TOOLS/writelog" "$T/$1.calco" "$T/two.bin" "$T/log" "$T/target-0" "$T/target-1" || fail "the logged restore failed"
+	mv "$T/target-0" "$T/final-0"
+	mv "$T/target-1" "$T/final-1"
+	read -r DISARMED ARM BOOT END < <("$TOOLS/replay" points "$T/log")
+	for step in $((DISARMED / 2)) $(((DISARMED + ARM) / 2)) $((ARM + 9)) "$BOOT" $((END - 3)); do
+		for n in 0 1; do
+			cp --sparse=always "${old[n]}" "$T/target-$n"
+			REPLAY_DISK=$n "$TOOLS/replay" apply "$T/log" "$T/target-$n" 0 "$step"
+			REPLAY_DISK=$n "$TOOLS/replay" state "$T/log" "$step" synced "${record[n]}"
+		done
+		image=$T/$1.calco
+		[ "$step" -lt "$BOOT" ] || image=-
+		run_calco restore "$image" "$T/target-0" "$T/target-1" --state "$T/two.bin" --confirm target-0 --confirm target-1 <"$T/$1.calco"
+		for n in 0 1; do
+			cmp "$T/target-$n" "$T/final-$n" || fail "cut at $step: disk $n"
+			python3 "$ROOT/tests/e2e/state_record.py" "${record[n]}" "${old[n]}" || fail "the state record of disk $n"
+		done
+		reruns=$((reruns + 1))
+	done
 }
 
 make_mbr "$T/mbr" one
@@ -82,4 +108,6 @@ check_reruns gpt gpt-large
 check_reruns mbr empty
 check_other_image mbr fat gpt
 check_other_image gpt mbr ext
+run_calco capture "$T/gpt" "$T/mbr" "$T/two.calco"
+check_two two mbr gpt-older
 echo "$reruns reruns"
