@@ -69,7 +69,7 @@ $(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
 ## --- checking
 
 deps: ## install the Debian packages needed to build and test (as root)
-	tests/deps.sh build check
+	tests/deps.sh build check boot
 
 check: deps ## build, then every test; installs what is missing first
 	+$(Q)$(SUBMAKE) check-all
