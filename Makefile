@@ -119,7 +119,7 @@ check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh, a
 bench: ## compare speed and size with other programs
 	tests/deps.sh build bench
 	+$(Q)$(SUBMAKE) $(PROGRAM) $(TOOLS)
-	$(Q)CALCO=$(CURDIR)/$(PROGRAM) tests/bench/run.sh
+	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/bench/run.sh
 
 ## --- installing
 

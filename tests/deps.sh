@@ -7,7 +7,7 @@ packages() {
 	case $1 in
 	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
 	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
-		zstd xfsprogs xz-utils man-db groff-base procps shellcheck ;;
+		zstd xfsprogs xz-utils man-db groff-base procps shellcheck time ;;
 	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;
 	bench) echo partclone qemu-utils zstd hyperfine time ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
