@@ -47,7 +47,7 @@ static int report(const struct img_manifest *m, double plan_seconds, struct err 
 	if (compressed_size(core, len, &packed, e) < 0)
 		return -1;
 	start = seconds_now();
-	if (img_core_decode(core, len, &again, e) < 0 || compare_maps(m, again, e) < 0)
+	if (img_core_decode(core, len, NULL, &again, e) < 0 || compare_maps(m, again, e) < 0)
 		return -1;
 	for (size_t i = 0; i < m->nr_regions; i++)
 		used += cmap_bytes(m->regions[i].map, EXT_USED);
