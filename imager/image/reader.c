@@ -99,21 +99,37 @@ uint64_t img_reader_size(const struct img_reader *r)
 	return r->s.seekable ? r->s.size : r->s.pos;
 }
 
+/* Of a pipe: do the records end here? What is no record must be a sound part, or chunks would be taken for zeros before that is found. */
+static int is_part_next(struct img_reader *r, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct fmt_part part;
+	int n = stream_peek(&r->s, head, sizeof(head), e);
+
+	if (n < 0)
+		return -1;
+	if (n >= 4 && !memcmp(head, "CHNK", 4))
+		return 0;
+	stream_at(&r->s, "", r->s.pos, FMT_PART_SIZE);
+	if (n < (int)sizeof(head))
+		return stream_read(&r->s, head, sizeof(head), e); /* fails: there are not so many */
+	if (fmt_get_part(head, &part, e) < 0)
+		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)r->s.pos);
+	return 1;
+}
+
 /* Make the next record's header pending, or find that the records are over. */
 static int look_ahead(struct img_reader *r, struct err *e)
 {
 	uint8_t head[FMT_RECORD_SIZE];
+	uint64_t at = r->s.pos;
 
 	if (r->has_pending || r->records_over)
 		return 0;
-	uint64_t at = r->s.pos;
-	int n = stream_peek(&r->s, head, 4, e);
-	if (n < 0)
-		return -1;
-	bool is_record = n == 4 && !memcmp(head, "CHNK", 4);
-	if (r->s.seekable ? r->at.present + 1 >= r->end_record : !is_record) {
-		r->records_over = true;
-		return 0;
+	int over = r->s.seekable ? r->at.present + 1 >= r->end_record : is_part_next(r, e);
+	if (over) {
+		r->records_over = over > 0;
+		return over < 0 ? -1 : 0;
 	}
 	stream_at(&r->s, "", at, FMT_RECORD_SIZE);
 	if (stream_read(&r->s, head, sizeof(head), e) < 0)

@@ -117,8 +117,11 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 		if (rules_signatures("SIGS", signatures, len, "calco image sig", r->m->root, e) < 0)
 			return -1;
 	}
-	if (stream_skip_unknown(&r->s, e) < 0)
+	if (stream_skip_unknown(&r->s, e) < 0) {
+		if (r->s.seekable && r->s.place.start == r->index_offset)
+			stream_at(&r->s, "INDX", r->index_offset, FMT_PART_SIZE);
 		return -1;
+	}
 	*ret_index_offset = r->s.pos;
 	if (stream_part(&r->s, "INDX", index_len, index_len, ret_index, &len, e) < 0)
 		return -1;
@@ -184,6 +187,7 @@ int reader_file_tail(struct img_reader *r, struct err *e)
 	if (t.cids_offset < head_end || t.cids_offset > r->s.size)
 		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
 	r->cids_offset = t.cids_offset;
+	r->index_offset = t.index_offset;
 	stream_seek(&r->s, t.cids_offset);
 	if (read_tail(r, &ids, e) < 0 || read_end(r, &index_offset, &index, &again, e) < 0)
 		return -1;

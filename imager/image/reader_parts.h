@@ -18,6 +18,7 @@ struct img_reader {
 	bool owns_manifest;
 	struct chunk_codec *codec;  /* for img_reader_chunk() and the id of zeros */
 	uint64_t cids_offset;       /* of a file; of a pipe once it was reached */
+	uint64_t index_offset;      /* of a file, as its trailer says */
 	uint64_t *index;            /* of a file: offset of each present chunk's record, 0: none */
 	uint64_t end_record;        /* of a file: place in ids behind the last chunk that has a record */
 	struct img_cursor at;       /* the chunk given out last */
