@@ -26,6 +26,16 @@ int blk_fd(struct blk_source *s, uint64_t *ret_off)
 	return s->ops->fd ? s->ops->fd(s, ret_off) : -1;
 }
 
+bool blk_claim(struct blk_source *s)
+{
+	return s->ops->claim && s->ops->claim(s);
+}
+
+int blk_unchanged(struct blk_source *s, struct err *e)
+{
+	return s->ops->unchanged ? s->ops->unchanged(s, e) : 0;
+}
+
 const char *blk_name(const struct blk_source *s)
 {
 	return s->name;

@@ -22,6 +22,10 @@ struct blk_source_ops {
 	int (*read)(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e);
 	/* The file descriptor behind it, for libblkid and ioctls, with the offset of byte 0 in *ret_off; -1 when none. Optional. */
 	int (*fd)(struct blk_source *s, uint64_t *ret_off);
+	/* Keep others from mounting or claiming the device until close: true when that worked. Optional: false. */
+	bool (*claim)(struct blk_source *s);
+	/* -1 with ERR_FAILED when the source can be seen to have changed since it was opened. Optional: 0. */
+	int (*unchanged)(struct blk_source *s, struct err *e);
 	void (*close)(struct blk_source *s);
 };
 
@@ -38,6 +42,9 @@ struct blk_source {
 int blk_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e);
 /* blk_fd - see blk_source_ops.fd; -1 when the source has none */
 int blk_fd(struct blk_source *s, uint64_t *ret_off);
+/* blk_claim, blk_unchanged - see blk_source_ops */
+bool blk_claim(struct blk_source *s);
+int blk_unchanged(struct blk_source *s, struct err *e);
 /* blk_name - the name for messages; never NULL */
 const char *blk_name(const struct blk_source *s);
 /* blk_close - release; NULL is fine */

@@ -109,6 +109,8 @@ static int pread_bounced(int direct_fd, int fd, const char *name, uint64_t size,
 struct file_source {
 	struct blk_source base;
 	int fd, direct_fd; /* direct_fd is -1 where O_DIRECT is not used */
+	int claim_fd;      /* -1, or open with O_EXCL */
+	struct stat opened; /* what it was */
 };
 
 static int file_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
@@ -136,12 +138,38 @@ static void file_close(struct blk_source *s)
 		close(f->fd);
 	if (f->direct_fd >= 0)
 		close(f->direct_fd);
+	if (f->claim_fd >= 0)
+		close(f->claim_fd);
 	free(f);
+}
+
+static bool file_claim(struct blk_source *s)
+{
+	struct file_source *f = (struct file_source *)s;
+
+	if (f->claim_fd < 0 && S_ISBLK(f->opened.st_mode))
+		f->claim_fd = open(s->name, O_RDONLY | O_EXCL | O_CLOEXEC);
+	return f->claim_fd >= 0;
+}
+
+static int file_unchanged(struct blk_source *s, struct err *e)
+{
+	const struct file_source *f = (const struct file_source *)s;
+	struct stat now;
+
+	if (!S_ISREG(f->opened.st_mode))
+		return 0;
+	if (fstat(f->fd, &now) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking at '%s'", s->name);
+	if (now.st_size == f->opened.st_size && now.st_mtim.tv_sec == f->opened.st_mtim.tv_sec && now.st_mtim.tv_nsec == f->opened.st_mtim.tv_nsec)
+		return 0;
+	err_set(e, ERR_FAILED, 0, "'%s' was written to while it was read", s->name);
+	return err_reason(e, "changed");
 }
 
 struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct, struct err *e)
 {
-	static const struct blk_source_ops ops = { .read = file_read, .fd = file_fd, .close = file_close };
+	static const struct blk_source_ops ops = { .read = file_read, .fd = file_fd, .claim = file_claim, .unchanged = file_unchanged, .close = file_close };
 	struct file_source *f = alloc_array(1, sizeof(*f));
 	struct file_geometry g;
 
@@ -150,14 +178,14 @@ struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct,
 		return NULL;
 	}
 	f->base.ops = &ops;
-	f->direct_fd = -1;
+	f->direct_fd = f->claim_fd = -1;
 	f->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (f->fd < 0) {
 		err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
 		blk_close(&f->base);
 		return NULL;
 	}
-	if (read_geometry(f->fd, path, &g, e) < 0) {
+	if (fstat(f->fd, &f->opened) < 0 || read_geometry(f->fd, path, &g, e) < 0) {
 		blk_close(&f->base);
 		return NULL;
 	}

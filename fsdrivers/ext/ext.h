@@ -90,11 +90,12 @@ struct ext_super {
 	bool csum_bad;                        /* the superblock's own checksum does not match */
 };
 
-/* One group descriptor; 40 bytes, because a 16 TiB file system has 131072 of them. */
+/* One group descriptor; 48 bytes, because a 16 TiB file system has 131072 of them. */
 struct ext_group {
 	uint64_t block_bitmap, inode_bitmap, inode_table; /* block numbers, inside the file system */
 	uint32_t block_bitmap_csum, inode_bitmap_csum;    /* as on disk; 16 bits with 32-byte descriptors */
 	uint32_t itable_used;                             /* blocks of the inode table that may hold inodes */
+	uint32_t nr_free;                                 /* clusters, by the descriptor's count */
 	uint16_t flags;                                   /* 0 where no checksum vouches for them */
 };
 

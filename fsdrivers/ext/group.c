@@ -67,12 +67,14 @@ static int decode_desc(struct ext_volume *v, uint32_t group, const uint8_t *d, u
 	g->inode_bitmap = span_le32(&s, 0x04);
 	g->inode_table = span_le32(&s, 0x08);
 	g->flags = ext_has_group_csum(sb) ? span_le16(&s, 0x12) : 0;
+	g->nr_free = span_le16(&s, 0x0C);
 	g->block_bitmap_csum = span_le16(&s, 0x18);
 	g->inode_bitmap_csum = span_le16(&s, 0x1A);
 	if (wide) {
 		g->block_bitmap |= (uint64_t)span_le32(&s, 0x20) << 32;
 		g->inode_bitmap |= (uint64_t)span_le32(&s, 0x24) << 32;
 		g->inode_table |= (uint64_t)span_le32(&s, 0x28) << 32;
+		g->nr_free |= (uint32_t)span_le16(&s, 0x2C) << 16;
 		nr_unused |= (uint32_t)span_le16(&s, 0x32) << 16;
 		g->block_bitmap_csum |= (uint32_t)span_le16(&s, 0x38) << 16;
 		g->inode_bitmap_csum |= (uint32_t)span_le16(&s, 0x3A) << 16;

@@ -131,6 +131,7 @@ static int map_bitmap(struct mapper *m, uint32_t group, const uint8_t *map, stru
 	uint32_t nr_blocks = ext_group_blocks(sb, group);
 	uint32_t nr = (uint32_t)ceil_div_u64(nr_blocks, sb->cluster_blocks);
 
+	uint32_t nr_free = nr;
 	for (uint32_t bit = next_bit(map, nr, 0, true); bit < nr;) {
 		uint32_t end = next_bit(map, nr, bit, false);
 		uint64_t first = (uint64_t)bit * sb->cluster_blocks;
@@ -138,8 +139,13 @@ static int map_bitmap(struct mapper *m, uint32_t group, const uint8_t *map, stru
 		uint64_t last = min_u64((uint64_t)end * sb->cluster_blocks, nr_blocks);
 		if (add_used(m, start + first, last - first, e) < 0)
 			return -1;
+		nr_free -= end - bit;
 		bit = next_bit(map, nr, end, true);
 	}
+	/* Without checksums nothing else tells that a bitmap lost bits, and with them data that files use. */
+	if (nr_free != m->v->groups[group].nr_free)
+		return err_set(e, ERR_CORRUPT, 0, "block bitmap of ext group %u has %u free clusters, its descriptor counts %u", group, nr_free,
+			m->v->groups[group].nr_free);
 	return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "base/hash.h"
 #include "base/pipeline.h"
 #include "imager/disk/device.h"
+#include "imager/disk/guard.h"
 #include "imager/image/chunk.h"
 #include "imager/image/writer.h"
 #include "imager/job/batch.h"
@@ -26,6 +27,7 @@ struct capture {
 	const struct progress *p;
 	struct img_manifest *m;
 	struct blk_source *sources[IMG_MAX_DISKS];
+	bool claimed[IMG_MAX_DISKS]; /* nobody else can mount it meanwhile */
 	struct batch_reader reader;
 	struct img_writer *writer;
 	uint64_t total, done, nr_zero, bad_bytes;
@@ -160,7 +162,7 @@ static void default_name(const char *image, char *ret, size_t size)
 {
 	const char *base = strrchr(image, '/');
 
-	snprintf(ret, size, "%.64s", base ? base + 1 : image);
+	snprintf(ret, size, "%.64s", !strcmp(image, "-") ? "image" : base ? base + 1 : image);
 	char *dot = strstr(ret, ".calco");
 	if (dot && dot != ret)
 		*dot = '\0';
@@ -230,6 +232,8 @@ static int plan(struct capture *cap, struct err *e)
 		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++) {
 		cap->sources[i] = o->sources ? o->sources[i] : blk_open(o->disks[i], o->sector_size, true, e);
+		if (cap->sources[i])
+			cap->claimed[i] = blk_claim(cap->sources[i]);
 		if (!cap->sources[i] || plan_disk(cap->m, cap->sources[i], &po, cap->p, e) < 0)
 			return -1;
 		describe_device(&cap->m->disks[i], o->disks[i]);
@@ -241,6 +245,21 @@ static int plan(struct capture *cap, struct err *e)
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
 	cap->m->read_bytes = cap->total;
+	return 0;
+}
+
+/* Nobody wrote while we read? A disk that could not be claimed is asked again who uses it. */
+static int check_unchanged(struct capture *cap, struct err *e)
+{
+	for (size_t i = 0; i < cap->o->nr_disks; i++) {
+		int r = blk_unchanged(cap->sources[i], e);
+		if (r == 0 && !cap->o->sources && !cap->claimed[i])
+			r = guard_source(cap->o->disks[i], e);
+		if (r < 0) {
+			err_wrap(e, "the image would mix old and new");
+			return err_hint(e, "capture it again while nothing writes to it");
+		}
+	}
 	return 0;
 }
 
@@ -266,6 +285,8 @@ static int store(struct capture *cap, struct err *e)
 	if (pipe_run(&ops, cap, threads, threads * 2 + 4, cap->p, e) < 0)
 		return -1;
 	progress_update(cap->p, "flush", 0, 0);
+	if (check_unchanged(cap, e) < 0)
+		return -1;
 	return img_writer_commit(cap->writer, e);
 }
 

@@ -188,16 +188,33 @@ static int continue_record(struct state *s, struct err *e)
 	return read_entries(s, e) < 0 ? -1 : 1;
 }
 
-static int open_file(struct state *s, const char *path, int flags, struct err *e)
+/* Only a plain file can be a record; anything else is somebody's, and may not even be opened without harm. */
+static int check_kind(const struct state *s, struct err *e)
 {
-	s->fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
+	struct stat st;
+
+	if (lstat(s->path, &st) < 0 || S_ISREG(st.st_mode))
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' is not a plain file and cannot be a state record", s->path);
+	return err_reason(e, "state");
+}
+
+static int lock_record(const struct state *s, struct err *e)
+{
+	if (flock(s->fd, LOCK_EX | LOCK_NB) == 0)
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "the state record '%s' is in use: another restore of this target is running", s->path);
+	return err_reason(e, "in-use");
+}
+
+static int open_existing(struct state *s, struct err *e)
+{
+	if (check_kind(s, e) < 0)
+		return -1;
+	s->fd = open(s->path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	if (s->fd < 0)
-		return flags || errno != ENOENT ? err_set(e, ERR_FAILED, errno, "opening the state record '%s'", path) : 0;
-	if (flock(s->fd, LOCK_EX | LOCK_NB) < 0) {
-		err_set(e, ERR_REFUSED, 0, "the state record '%s' is in use: another restore of this target is running", s->path);
-		return err_reason(e, "in-use");
-	}
-	return 0;
+		return errno == ENOENT ? 0 : err_set(e, ERR_FAILED, errno, "opening the state record '%s'", s->path);
+	return lock_record(s, e);
 }
 
 int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
@@ -213,7 +230,7 @@ int state_open(const char *path, const char *target, uint64_t target_size, struc
 	snprintf(s->target, sizeof(s->target), "%.511s", realpath(target, real) ? real : target);
 	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
-	if (open_file(s, s->path, 0, e) < 0)
+	if (open_existing(s, e) < 0)
 		return -1;
 	if (s->fd >= 0) {
 		int r = continue_record(s, e);
@@ -243,20 +260,31 @@ static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uin
 	return best;
 }
 
+/* Beside its name under one that nobody has, then moved there: what stands under the name is always a whole header. */
 static int begin_file(struct state *s, struct err *e)
 {
 	char part[PATH_MAX];
 
-	if ((size_t)snprintf(part, sizeof(part), "%s.part", s->path) >= sizeof(part))
+	if ((size_t)snprintf(part, sizeof(part), "%s.XXXXXX", s->path) >= sizeof(part))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
 	if (make_folders(s->path, e) < 0)
 		return err_hint(e, "name a place for the state record with --state FILE, on another disk than the target");
-	if (unlink(part) < 0 && errno != ENOENT)
-		return err_set(e, ERR_FAILED, errno, "removing '%s'", part);
-	if (open_file(s, part, O_CREAT | O_EXCL, e) < 0 || write_header(s, 0, NULL, e) < 0 || state_sync(s, e) < 0)
+	s->fd = mkostemp(part, O_CLOEXEC);
+	if (s->fd < 0)
+		return err_set(e, ERR_FAILED, errno, "making the state record '%s'", s->path);
+	int r = lock_record(s, e);
+	if (r == 0)
+		r = write_header(s, 0, NULL, e);
+	if (r == 0)
+		r = state_sync(s, e);
+	if (r == 0)
+		r = check_kind(s, e);
+	if (r == 0 && rename(part, s->path) < 0)
+		r = err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	if (r < 0) {
+		unlink(part);
 		return -1;
-	if (rename(part, s->path) < 0)
-		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	}
 	return folder_flush(s->path, e);
 }
 

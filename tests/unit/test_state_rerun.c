@@ -106,8 +106,8 @@ START_TEST(nothing_to_save)
 }
 END_TEST
 
-/* A record cut short while it was begun is one under another name; a stranger's file is never overwritten. */
-START_TEST(cut_while_beginning)
+/* What has a similar name, and what is no record, is somebody else's: never overwritten, removed or opened. */
+START_TEST(strangers_files)
 {
 	char part[80];
 	struct err e = ERR_INIT;
@@ -120,10 +120,16 @@ START_TEST(cut_while_beginning)
 	s = open_state();
 	save(s, 0, 'a');
 	state_close(s);
-	ck_assert(access(part, F_OK) < 0);
+	ck_assert(access(part, F_OK) == 0);
 	ck_assert(truncate(path, 0) == 0 && truncate(path, 4096) == 0);
 	ck_assert_int_eq(state_open(path, TARGET, 1024 * MIB, &s, &e), -1);
 	ck_assert_int_eq(e.code, ERR_REFUSED);
+	unlink(path);
+	ck_assert_int_eq(mkfifo(path, 0600), 0);
+	ck_assert_int_eq(state_open(path, TARGET, 1024 * MIB, &s, &e), -1);
+	ck_assert_int_eq(e.code, ERR_REFUSED);
+	ck_assert_int_eq(access(path, F_OK), 0);
+	unlink(part);
 }
 END_TEST
 
@@ -144,7 +150,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, NULL, clean);
 	tcase_add_test(tc, rerun_keeps_what_was_saved);
 	tcase_add_test(tc, nothing_to_save);
-	tcase_add_test(tc, cut_while_beginning);
+	tcase_add_test(tc, strangers_files);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);
 	int failed = srunner_ntests_failed(runner);

@@ -252,7 +252,7 @@ START_TEST(parts_and_names)
 	ck_assert_int_eq(symlink("/dev/null", part), 0);
 	ck_assert_ptr_null(img_writer_open(path, -1, s.m, &e));
 	ck_assert_ptr_null(img_writer_open("/nonexistent/x.calco", -1, s.m, &e));
-	ck_assert_int_eq(e.code, ERR_FAILED);
+	ck_assert_int_eq(e.code, ERR_USAGE);
 	img_writer_close(NULL);
 	release(&s);
 }
