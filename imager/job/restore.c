@@ -6,6 +6,7 @@
 #include "imager/job/restore.h"
 
 #include "base/arith.h"
+#include "imager/disk/device.h"
 #include "imager/job/cores.h"
 
 #include <limits.h>
@@ -31,6 +32,18 @@ static uint32_t disk_of_target(const struct restore *rs, size_t i)
 	return rs->only_region == SIZE_MAX ? (uint32_t)i : rs->m->regions[rs->only_region].disk;
 }
 
+/* A partition is a disk without a table: a table inside it would be seen by nobody. */
+static int refuse_nested_table(const struct restore *rs, const char *target, const struct img_disk *disk, struct err *e)
+{
+	struct dev_info dev;
+
+	if (rs->only_region != SIZE_MAX || disk->table == PT_NONE || dev_inspect(target, &dev, e) < 0 || !dev.is_partition)
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' is a partition, and the image is of a whole disk with a partition table", target);
+	err_hint(e, "name the whole disk as target, or one volume of the image with --only");
+	return err_reason(e, "is-partition");
+}
+
 static int open_targets(struct restore *rs, struct err *e)
 {
 	size_t wanted = rs->only_region == SIZE_MAX ? rs->m->nr_disks : 1;
@@ -43,6 +56,8 @@ static int open_targets(struct restore *rs, struct err *e)
 		if (!rs->sinks[d])
 			return -1;
 		const struct img_disk *disk = &rs->m->disks[d];
+		if (!rs->o->sinks && refuse_nested_table(rs, rs->o->disks[i], disk, e) < 0)
+			return -1;
 		if (!rs->sinks[d]->is_file && rs->sinks[d]->sector_size != disk->sector_size) {
 			err_set(e, ERR_REFUSED, 0, "'%s' has sectors of %u bytes, the image's disk of %u: its partition table and file systems would not work there",
 				rs->sinks[d]->name, rs->sinks[d]->sector_size, disk->sector_size);
