@@ -8,7 +8,7 @@
 
 #include "imager/job/plan.h"
 
-#define NR_RANDOM 32
+#define NR_RANDOM 24
 #define FLIPS 40
 
 static const struct restore_options ways[] = {
@@ -369,7 +369,7 @@ static void flip_adapted(struct model *md, const struct growth *g, uint64_t imag
 	};
 	static const char *const paths[] = { "target", NULL };
 
-	for (unsigned round = 0; round < 140; round++) {
+	for (unsigned round = 0; round < 84; round++) {
 		unsigned place = round % 7;
 		struct flips f = { .md = md, .image_end = image_end, .nr = 1 };
 		uint64_t at = f.at[0] = places[place].start + draw_below(&md->c, places[place].end - places[place].start);
@@ -504,7 +504,7 @@ int main(void)
 	TCase *gpt = tcase_create("gpt");
 	tcase_add_unchecked_fixture(gpt, setup_gpts, scratch_teardown);
 	tcase_set_timeout(gpt, 300);
-	tcase_add_loop_test(gpt, larger_gpt, 0, 2 * NR_GROWTHS);
+	tcase_add_loop_test(gpt, larger_gpt, 0, NR_GROWTHS);
 	tcase_add_test(gpt, only_in_place);
 	suite_add_tcase(s, gpt);
 

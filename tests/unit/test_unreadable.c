@@ -108,8 +108,11 @@ static void check_image(const struct bad_disk *d, const struct img_manifest *m)
 			memset(md.data[0] + i * d->base.sector_size, 0, min_u64(d->base.sector_size, size - i * d->base.sector_size));
 	ck_assert_msg(verify_run(&vo, &vr, NULL, &e) == 0, "%s", e.msg);
 	ck_assert_uint_eq(vr.manifest->nr_bad, m->nr_bad);
-	if (m->nr_bad)
-		ck_assert_mem_eq(vr.manifest->bad, m->bad, m->nr_bad * sizeof(*m->bad));
+	for (size_t i = 0; i < m->nr_bad; i++) {
+		ck_assert_uint_eq(vr.manifest->bad[i].disk, m->bad[i].disk);
+		ck_assert_uint_eq(vr.manifest->bad[i].start, m->bad[i].start);
+		ck_assert_uint_eq(vr.manifest->bad[i].len, m->bad[i].len);
+	}
 	img_manifest_free(vr.manifest);
 	ck_assert_msg(restore_to("image", &sink, 1, o, &e) == 0, "%s", e.msg);
 	check_bytes(&md, 0, md.data[0], got, 0, size);
@@ -229,8 +232,10 @@ START_TEST(fails_once)
 	for (d.fail_at = 1;; d.fail_at++) {
 		e = (struct err)ERR_INIT;
 		int r = capture(&d, false, &res, &e);
-		if (!d.failed)
+		if (!d.failed) {
+			img_manifest_free(res.manifest);
 			break;
+		}
 		if (r < 0 && e.code != ERR_PARTIAL) {
 			refused++;
 			ck_assert_msg(e.code == ERR_FAILED, "read %ld: %s", d.fail_at, e.msg);
@@ -241,7 +246,7 @@ START_TEST(fails_once)
 		partial += r < 0;
 		ck_assert_int_eq(r < 0, res.manifest->nr_bad > 0);
 		check_same_or_more(clean, res.manifest);
-		if (r == 0 && d.fail_at % 4 < 2)
+		if (r == 0 && d.fail_at % 8 < 2)
 			check_image(&d, res.manifest);
 		img_manifest_free(res.manifest);
 	}
@@ -257,7 +262,7 @@ int main(void)
 
 	tcase_add_checked_fixture(t, scratch_setup, scratch_teardown);
 	tcase_set_timeout(t, 300);
-	tcase_add_loop_test(t, lists_bad_sectors, 0, 32);
+	tcase_add_loop_test(t, lists_bad_sectors, 0, 24);
 	tcase_add_loop_test(t, fails_once, 0, 2);
 	suite_add_tcase(s, t);
 
