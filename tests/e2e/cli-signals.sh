@@ -9,7 +9,7 @@ truncate -s 64G huge.img
 # start NAME: capture in the background, wait until data is flowing
 start() {
 	mkfifo "$1.events"
-	"$CALCO" capture huge.img "$1.calco" --raw 1 --raw gaps --progress json >"$1.out" 2>"$1.events" &
+	"$CALCO" capture huge.img "$1.calco" --raw gaps --progress json >"$1.out" 2>"$1.events" &
 	pid=$!
 	exec 9<"$1.events"
 	local line
