@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Fuzz target of the image reader. The first byte of an input chooses: 1 make the CRCs and the root right again, so that what lies behind them is
+ * reached; 2 read it from a pipe. The rest is the image. Everything the reader gives out is walked: records, chunks by index, the tail.
+ */
+#include "base/hash.h"
+#include "base/span.h"
+#include "imager/image/format.h"
+#include "imager/image/reader.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define MAX_SIZE   (1U << 20)
+#define PIPE_ROOM  60000U
+#define MAX_CHUNKS 4096U
+
+enum choice { CHOICE_REPAIR = 1, CHOICE_PIPE = 2 };
+
+/* The raw payloads the root is made of, as they are found on the way. */
+struct found {
+	const uint8_t *core, *ids, *bad;
+	size_t core_len, ids_len, bad_len;
+	uint8_t *root, *trailer;
+};
+
+static void remember(struct found *f, const uint8_t *head, uint8_t *payload, size_t len)
+{
+	if (get_le32(head + 4) & FMT_ZSTD)
+		return;
+	if (!memcmp(head, "CORE", 4)) {
+		f->core = payload;
+		f->core_len = len;
+	} else if (!memcmp(head, "CIDS", 4)) {
+		f->ids = payload;
+		f->ids_len = len;
+	} else if (!memcmp(head, "BADR", 4)) {
+		f->bad = payload;
+		f->bad_len = len;
+	} else if (!memcmp(head, "ROOT", 4) && len == 32) {
+		f->root = payload;
+	} else if (!memcmp(head, "TRLR", 4) && len == FMT_TRAILER_SIZE) {
+		f->trailer = payload;
+	}
+}
+
+/* One part or record at p: its length, or 0 at the end. The payload's CRC is made right, the header's after the root was. */
+static size_t walk_one(uint8_t *p, size_t left, struct found *f)
+{
+	bool record = left >= FMT_RECORD_SIZE && !memcmp(p, "CHNK", 4);
+	size_t head = record ? FMT_RECORD_SIZE : FMT_PART_SIZE;
+
+	if (left < head)
+		return 0;
+	uint64_t len = record ? get_le32(p + 76) : get_le64(p + 16);
+	if (len > left - head)
+		return 0;
+	if (!record)
+		remember(f, p, p + head, (size_t)len);
+	put_le32(p, record ? 88 : 24, crc32_of(p + head, (size_t)len));
+	put_le32(p, record ? 92 : 28, crc32_of(p, record ? 92 : 28));
+	return head + (size_t)len;
+}
+
+static void walk(uint8_t *image, size_t size, struct found *f)
+{
+	for (size_t at = FMT_PREAMBLE_SIZE, n; at < size && (n = walk_one(image + at, size - at, f)); at += n)
+		;
+}
+
+static void repair(uint8_t *image, size_t size)
+{
+	struct found f = { .bad = image };
+	struct err e = ERR_INIT;
+	uint8_t core_hash[HASH_SIZE];
+
+	if (size < FMT_PREAMBLE_SIZE)
+		return;
+	put_le32(image, 60, crc32_of(image, 60));
+	walk(image, size, &f);
+	struct hasher *h = hasher_new(&e);
+	if (h && f.core && f.ids && f.root && f.trailer) {
+		hasher_begin(h);
+		hasher_add(h, f.core, f.core_len);
+		hasher_end(h, core_hash);
+		img_root(core_hash, f.ids, f.ids_len / IMG_ID_SIZE, f.bad, f.bad_len, f.root, &e);
+		memcpy(f.trailer + 56, f.root, 32);
+		put_le64(f.trailer, 0, size);
+		walk(image, size, &f);
+	}
+	hasher_free(h);
+}
+
+static void use_reader(struct img_reader *r)
+{
+	static uint8_t payload[CHUNK_SIZE], content[CHUNK_SIZE];
+	const struct img_manifest *m = img_reader_manifest(r);
+	struct err e = ERR_INIT;
+	struct chunk_codec *codec = chunk_codec_new(0, &e);
+	struct img_record rec;
+	char words[200];
+	int n;
+
+	if (!codec || m->nr_present > MAX_CHUNKS) {
+		chunk_codec_free(codec);
+		return;
+	}
+	for (size_t i = 0; i < m->nr_regions && i < 100; i++)
+		img_describe_region(m, i, words, sizeof(words));
+	while ((n = img_reader_next(r, &rec, payload, &e)) > 0 || (n < 0 && img_reader_resync(r, &rec)))
+		if (n > 0)
+			img_decode(codec, m, &rec, payload, content, &e);
+	if (n == 0)
+		img_reader_finish(r, &e);
+	struct img_cursor c;
+	img_cursor_begin(&c);
+	for (unsigned i = 0; img_reader_seekable(r) && i < 8 && img_cursor_next(m, &c); i++)
+		img_reader_chunk(r, c.region, c.i, content, &e);
+	chunk_codec_free(codec);
+}
+
+/* The image as a descriptor to read from: a file in memory, or a pipe that holds all of it. */
+static int open_input(const uint8_t *image, size_t size, bool as_pipe)
+{
+	int fds[2];
+
+	if (as_pipe) {
+		if (size > PIPE_ROOM || pipe(fds) < 0)
+			return -1;
+		ssize_t n = write(fds[1], image, size);
+		close(fds[1]);
+		if (n == (ssize_t)size)
+			return fds[0];
+		close(fds[0]);
+		return -1;
+	}
+	int fd = memfd_create("image", MFD_CLOEXEC);
+	if (fd >= 0 && (pwrite(fd, image, size, 0) != (ssize_t)size)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct err e = ERR_INIT;
+
+	if (size < 2 || size > MAX_SIZE)
+		return 0;
+	uint8_t *image = malloc(size - 1);
+	if (!image)
+		return 0;
+	memcpy(image, data + 1, size - 1);
+	if (data[0] & CHOICE_REPAIR)
+		repair(image, size - 1);
+	int fd = open_input(image, size - 1, data[0] & CHOICE_PIPE);
+	if (fd >= 0) {
+		struct img_reader *r = img_reader_open("input", fd, &e);
+		if (r)
+			use_reader(r);
+		img_reader_close(r);
+		close(fd);
+	}
+	free(image);
+	return 0;
+}
+
+#ifndef FUZZ_ENGINE
+#include <dirent.h>
+
+static void replay_file(const char *path)
+{
+	static uint8_t buf[MAX_SIZE];
+	FILE *f = fopen(path, "rb");
+
+	if (!f)
+		exit(1);
+	size_t n = fread(buf, 1, sizeof(buf), f);
+	fclose(f);
+	LLVMFuzzerTestOneInput(buf, n);
+}
+
+int main(int argc, char **argv)
+{
+	for (int i = 1; i < argc; i++) {
+		DIR *d = opendir(argv[i]);
+		char path[4096];
+		if (!d) {
+			replay_file(argv[i]);
+			continue;
+		}
+		for (struct dirent *de; (de = readdir(d)) != NULL;) {
+			snprintf(path, sizeof(path), "%s/%s", argv[i], de->d_name);
+			if (de->d_name[0] != '.')
+				replay_file(path);
+		}
+		closedir(d);
+	}
+	return 0;
+}
+#endif
