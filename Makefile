@@ -127,7 +127,7 @@ BINDIR  := $(DESTDIR)$(PREFIX)/bin
 MANDIR  := $(DESTDIR)$(PREFIX)/share/man
 DOCDIR  := $(DESTDIR)$(PREFIX)/share/doc/calco
 BASHDIR := $(DESTDIR)$(PREFIX)/share/bash-completion/completions
-DOCS    := README.md docs/format.md docs/architecture.md docs/hacking.md
+DOCS    := README.md docs/format.md docs/architecture.md docs/hacking.md docs/benchmarks.md
 
 install: $(PROGRAM) ## install under PREFIX (/usr/local), below DESTDIR if given
 	install -D -m 755 $(PROGRAM) $(BINDIR)/calco
