@@ -23,6 +23,7 @@
 
 #define DIRECT_ALIGN  4096U
 #define BOUNCE_SIZE   (256U << 10)
+#define WRITE_BEHIND  (16U << 20)
 
 struct file_geometry {
 	uint64_t size;
@@ -205,12 +206,23 @@ struct file_sink {
 	int fd, direct_fd; /* direct_fd reads back; -1 where O_DIRECT is not possible */
 	bool is_device;
 	atomic_bool no_zero, no_discard; /* the device said it cannot; a race only repeats the question */
+	atomic_uint_fast64_t waiting;    /* bytes written since the kernel was last told to begin */
 };
+
+/* Let the kernel start now: otherwise it waits, and all of it is left for the flush. */
+static void write_behind(struct file_sink *f, size_t len)
+{
+	if (atomic_fetch_add(&f->waiting, len) + len < WRITE_BEHIND)
+		return;
+	atomic_store(&f->waiting, 0);
+	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
+}
 
 static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t len, struct err *e)
 {
 	struct file_sink *f = (struct file_sink *)s;
 	const uint8_t *p = buf;
+	size_t all = len;
 
 	while (len) {
 		ssize_t n = pwrite(f->fd, p, len, (off_t)off);
@@ -223,6 +235,7 @@ static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t 
 		off += (uint64_t)n;
 		len -= (size_t)n;
 	}
+	write_behind(f, all);
 	return 0;
 }
 

@@ -5,7 +5,10 @@ set -eu
 
 packages() {
 	case $1 in
-	build) echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev ;;
+	build)
+		echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev
+		[ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev
+		;;
 	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
 		zstd xfsprogs xz-utils man-db groff-base procps shellcheck time ;;
 	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;

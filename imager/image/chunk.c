@@ -2,17 +2,20 @@
 /* Hashing, packing and unpacking of chunks; see chunk.h. */
 #include "imager/image/chunk.h"
 
-#include "base/hash.h"
+#include "base/hash_lanes.h"
 #include "imager/image/format.h"
 
 #include <string.h>
 #include <zstd.h>
 #include <zstd_errors.h>
 
+#define USUAL_LEVEL 3
+
 static const uint8_t id_prefix[16] = "calco chunk v1\0";
 
 struct chunk_codec {
 	struct hasher *hasher;
+	struct hash_lanes *lanes; /* for leaves */
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
 	uint8_t *scratch; /* CHUNK_SIZE, for chunk_recheck() */
@@ -27,13 +30,6 @@ static bool leaf_is_zero(const uint8_t *leaf)
 	return leaf[0] == 0 && leaf[LEAF_SIZE / 2] == 0 && memcmp(leaf, zeros, LEAF_SIZE) == 0;
 }
 
-static void hash_leaf(struct hasher *h, const uint8_t *leaf, uint8_t ret[HASH_SIZE])
-{
-	hasher_begin(h);
-	hasher_add(h, leaf, LEAF_SIZE);
-	hasher_end(h, ret);
-}
-
 static void hash_list(struct hasher *h, uint8_t list[CHUNK_LEAVES][HASH_SIZE], uint8_t ret[HASH_SIZE])
 {
 	hasher_begin(h);
@@ -46,11 +42,27 @@ static int prepare_zero(struct chunk_codec *c, struct err *e)
 {
 	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
 
-	hash_leaf(c->hasher, zeros, c->zero_leaf);
+	hasher_begin(c->hasher);
+	hasher_add(c->hasher, zeros, LEAF_SIZE);
+	hasher_end(c->hasher, c->zero_leaf);
 	for (unsigned i = 0; i < CHUNK_LEAVES; i++)
 		memcpy(list[i], c->zero_leaf, HASH_SIZE);
 	hash_list(c->hasher, list, c->zero_id);
 	return hasher_check(c->hasher, e);
+}
+
+/*
+ * zstd's own table for inputs of 256 KiB takes match tables of 2^16 entries at level 3, which crowd a cache that two threads share.
+ * Half of that was measured 7 % faster for 0.2 % more bytes (docs/benchmarks.md); other levels are what zstd makes of them.
+ */
+static size_t set_level(ZSTD_CCtx *cctx, int level)
+{
+	static const struct { ZSTD_cParameter what; int value; } usual[] = { { ZSTD_c_hashLog, 15 }, { ZSTD_c_chainLog, 15 } };
+	size_t r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
+
+	for (unsigned i = 0; i < sizeof(usual) / sizeof(*usual) && level == USUAL_LEVEL && !ZSTD_isError(r); i++)
+		r = ZSTD_CCtx_setParameter(cctx, usual[i].what, usual[i].value);
+	return r;
 }
 
 static int prepare_zstd(struct chunk_codec *c, int level, struct err *e)
@@ -64,7 +76,7 @@ static int prepare_zstd(struct chunk_codec *c, int level, struct err *e)
 	c->cctx = ZSTD_createCCtx();
 	if (!c->cctx)
 		return err_nomem(e, "compression");
-	if (ZSTD_isError(ZSTD_CCtx_setParameter(c->cctx, ZSTD_c_compressionLevel, level)))
+	if (ZSTD_isError(set_level(c->cctx, level)))
 		return err_set(e, ERR_USAGE, 0, "compression level %d is outside 1..19", level);
 	return 0;
 }
@@ -78,7 +90,8 @@ struct chunk_codec *chunk_codec_new(int level, struct err *e)
 		return NULL;
 	}
 	c->hasher = hasher_new(e);
-	if (!c->hasher || prepare_zero(c, e) < 0 || prepare_zstd(c, level, e) < 0) {
+	c->lanes = c->hasher ? hash_lanes_new(e) : NULL;
+	if (!c->lanes || prepare_zero(c, e) < 0 || prepare_zstd(c, level, e) < 0) {
 		chunk_codec_free(c);
 		return NULL;
 	}
@@ -90,6 +103,7 @@ void chunk_codec_free(struct chunk_codec *c)
 	if (!c)
 		return;
 	hasher_free(c->hasher);
+	hash_lanes_free(c->lanes);
 	ZSTD_freeCCtx(c->cctx);
 	ZSTD_freeDCtx(c->dctx);
 	free(c->scratch);
@@ -98,24 +112,29 @@ void chunk_codec_free(struct chunk_codec *c)
 
 int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_SIZE], bool *ret_is_zero, struct err *e)
 {
-	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
-	bool all_zero = true;
+	const uint8_t *data[CHUNK_LEAVES]; /* the leaves that are not zero, side by side */
+	uint8_t hashes[CHUNK_LEAVES][HASH_SIZE], list[CHUNK_LEAVES][HASH_SIZE];
+	uint64_t present = 0;
+	unsigned n = 0;
 
 	for (unsigned i = 0; i < CHUNK_LEAVES; i++) {
 		const uint8_t *leaf = content + (size_t)i * LEAF_SIZE;
-		if (leaf_is_zero(leaf)) {
-			memcpy(list[i], c->zero_leaf, HASH_SIZE);
-		} else {
-			all_zero = false;
-			hash_leaf(c->hasher, leaf, list[i]);
+		if (!leaf_is_zero(leaf)) {
+			present |= UINT64_C(1) << i;
+			data[n++] = leaf;
 		}
 	}
-	if (all_zero)
-		memcpy(ret, c->zero_id, HASH_SIZE);
-	else
-		hash_list(c->hasher, list, ret);
 	if (ret_is_zero)
-		*ret_is_zero = all_zero;
+		*ret_is_zero = n == 0;
+	if (n == 0) {
+		memcpy(ret, c->zero_id, HASH_SIZE);
+		return 0;
+	}
+	if (hash_lanes_run(c->lanes, data, LEAF_SIZE, n, hashes, e) < 0)
+		return -1;
+	for (unsigned i = 0, k = 0; i < CHUNK_LEAVES; i++)
+		memcpy(list[i], present >> i & 1 ? hashes[k++] : c->zero_leaf, HASH_SIZE);
+	hash_list(c->hasher, list, ret);
 	return hasher_check(c->hasher, e);
 }
 

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* SHA-256 alone and in lanes, CRC-32: published values, and both ways of hashing against each other. */
+#include "base/hash.h"
+#include "base/hash_lanes.h"
+
+#include <check.h>
+#include <stdio.h>
+#include <string.h>
+
+#define MAX_MESSAGES 300
+#define MAX_LEN      65536
+
+static void hash_one(struct hasher *h, const void *data, size_t len, uint8_t ret[HASH_SIZE])
+{
+	hasher_begin(h);
+	hasher_add(h, data, len);
+	hasher_end(h, ret);
+}
+
+static void check_hex(const uint8_t hash[HASH_SIZE], const char *hex)
+{
+	char got[2 * HASH_SIZE + 1];
+
+	for (unsigned i = 0; i < HASH_SIZE; i++)
+		snprintf(got + 2 * i, 3, "%02x", hash[i]);
+	ck_assert_str_eq(got, hex);
+}
+
+/* FIPS 180-4 examples: "abc" and the two-block message. */
+START_TEST(published_values)
+{
+	static const char two_blocks[] = "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+	struct err e = ERR_INIT;
+	uint8_t hash[HASH_SIZE];
+	AUTO(hasher) struct hasher *h = hasher_new(&e);
+
+	ck_assert_ptr_nonnull(h);
+	hash_one(h, "abc", 3, hash);
+	check_hex(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+	hash_one(h, two_blocks, strlen(two_blocks), hash);
+	check_hex(hash, "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+	ck_assert_int_eq(hasher_check(h, &e), 0);
+	ck_assert_uint_eq(crc32_of("123456789", 9), 0xcbf43926);
+	ck_assert_uint_eq(crc32_more(crc32_of("1234", 4), "56789", 5), 0xcbf43926);
+}
+END_TEST
+
+static void compare(struct hash_lanes *l, struct hasher *h, const uint8_t *const data[], size_t len, size_t n)
+{
+	static uint8_t got[MAX_MESSAGES + 1][HASH_SIZE];
+	uint8_t want[HASH_SIZE];
+	struct err e = ERR_INIT;
+
+	memset(got, 0xa5, sizeof(got));
+	ck_assert_int_eq(hash_lanes_run(l, data, len, n, got, &e), 0);
+	for (size_t i = 0; i < n; i++) {
+		hash_one(h, data[i], len, want);
+		ck_assert_msg(!memcmp(got[i], want, HASH_SIZE), "message %zu of %zu, %zu bytes", i, n, len);
+	}
+	memset(want, 0xa5, HASH_SIZE);
+	ck_assert_mem_eq(got[n], want, HASH_SIZE);
+}
+
+START_TEST(lanes_equal_one_after_the_other)
+{
+	static const size_t lens[] = {1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 128, 2064, 4095, 4096, 4097, MAX_LEN};
+	static const size_t counts[] = {0, 1, 2, 3, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 64, 127, 128, 129, 256, 257, MAX_MESSAGES};
+	static uint8_t text[MAX_LEN + MAX_MESSAGES];
+	const uint8_t *data[MAX_MESSAGES];
+	struct err e = ERR_INIT;
+	uint32_t x = 1;
+	AUTO(hasher) struct hasher *h = hasher_new(&e);
+	AUTO(hash_lanes) struct hash_lanes *l = hash_lanes_new(&e);
+
+	ck_assert_ptr_nonnull(h);
+	ck_assert_ptr_nonnull(l);
+	printf("lanes: %s\n", hash_lanes_are_wide(l) ? "several at once" : "one after the other");
+	for (size_t i = 0; i < sizeof(text); i++, x = x * 1664525 + 1013904223)
+		text[i] = (uint8_t)(x >> 24);
+	for (size_t i = 0; i < MAX_MESSAGES; i++)
+		data[i] = text + i; /* different messages, every alignment */
+	for (size_t i = 0; i < sizeof(lens) / sizeof(*lens); i++)
+		for (size_t k = 0; k < sizeof(counts) / sizeof(*counts); k++)
+			if (lens[i] * counts[k] <= 4 << 20)
+				compare(l, h, data, lens[i], counts[k]);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("hash");
+	TCase *tc = tcase_create("hash");
+	SRunner *sr = srunner_create(s);
+	int failed;
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_test(tc, published_values);
+	tcase_add_test(tc, lanes_equal_one_after_the_other);
+	suite_add_tcase(s, tc);
+	srunner_run_all(sr, CK_ENV);
+	failed = srunner_ntests_failed(sr);
+	srunner_free(sr);
+	return failed != 0;
+}
