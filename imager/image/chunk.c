@@ -53,7 +53,7 @@ static int prepare_zero(struct chunk_codec *c, struct err *e)
 
 /*
  * zstd's own table for inputs of 256 KiB takes match tables of 2^16 entries at level 3, which crowd a cache that two threads share.
- * Half of that was measured 7 % faster for 0.2 % more bytes (docs/benchmarks.md); other levels are what zstd makes of them.
+ * Half of that was measured 7 % faster for 0.2 % more bytes (docs/benchmarks.md). Other levels are what zstd makes of them.
  */
 static size_t set_level(ZSTD_CCtx *cctx, int level)
 {

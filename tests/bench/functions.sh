@@ -8,6 +8,8 @@ list_cases() {
 		limit out/limit.zst
 		calco_norecheck out/a.calco
 		calco out/a.calco
+		prototype out/frames
+		prototype_recheck out/frames
 		limit_all out/limit.zst
 		qemu out/a.qcow2
 		partclone out/a.pcl.zst
@@ -53,6 +55,14 @@ case_calco() {
 
 case_calco_norecheck() {
 	stage "$CALCO" capture --threads 2 --progress none --no-recheck disk.img out/a.calco >/dev/null
+}
+
+case_prototype() {
+	stage "$TOOLS/prototype" used.bin out/frames
+}
+
+case_prototype_recheck() {
+	stage "$TOOLS/prototype" --recheck used.bin out/frames
 }
 
 case_qemu() {

@@ -16,6 +16,8 @@ CAPTURE = [
     ("limit_all", "zstd -T2 -3, all bytes the file system calls used"),
     ("calco_norecheck", "calco capture --no-recheck"),
     ("calco", "calco capture"),
+    ("prototype", "prototype: frames and SHA-256, nothing else"),
+    ("prototype_recheck", "prototype, each frame decompressed and compared"),
     ("qemu", "qemu-img convert -c, qcow2 zstd, -m 8 -W"),
     ("partclone", "partclone.extfs | zstd -T2 -3"),
     ("dd_zstd", "dd | zstd -T2 -3, the whole disk"),
@@ -52,6 +54,9 @@ class Runs:
     def to_limit(self, case, field):
         return self.ratio(case, field, lambda n: self.rounds["limit"][n][field])
 
+    def to_prototype(self, case, field, prototype):
+        return self.ratio(case, field, lambda n: self.rounds[prototype][n][field])
+
     def restore_limit(self, n, cores):
         cpu = sum(self.rounds[c][n]["cpu"] for c in ("decompress", "hash", "write"))
         return max(self.rounds["write"][n]["wall"], cpu / cores)
@@ -74,6 +79,8 @@ def find_goals(runs, facts):
         ("capture --no-recheck: CPU", runs.to_limit("calco_norecheck", "cpu"), 0.95, "L"),
         ("capture: wall", runs.to_limit("calco", "wall"), 1.10, "L"),
         ("capture: CPU", runs.to_limit("calco", "cpu"), 1.10, "L"),
+        ("capture --no-recheck: CPU", runs.to_prototype("calco_norecheck", "cpu", "prototype"), 1.0, "of prototype's"),
+        ("capture: CPU", runs.to_prototype("calco", "cpu", "prototype_recheck"), 1.0, "of prototype's"),
         ("image: size", runs.to_limit("calco", "bytes"), 1.07, "of L's"),
         ("restore --no-verify: wall", runs.ratio("calco_restore_noverify", "wall", to_restore), 1.20, "of its limit"),
         ("restore with read-back: wall", runs.ratio("calco_restore", "wall", lambda n: runs.rounds["partclone_restore"][n]["wall"]), 1.0,
