@@ -94,10 +94,46 @@ struct restore_result {
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
 
 /*
- * restore_is_unfinished - did a restore of this very target (path and size) begin and not end, as its state record tells?
+ * restore_is_unfinished - did a restore of this very target (serial number and model, or path; and size) begin and not end, as its state record tells?
  * @state_file: as in restore_options. False where there is no record, or it cannot be read.
  */
 bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
+
+/* ---- undo ---- */
+
+struct undo_options {
+	const char *disk;         /* the target of the restore that did not end; checked by the guard before */
+	const char *state_file;   /* NULL: state_default() */
+	bool dry_run;
+	struct blk_sink *sink;    /* NULL: the disk is opened by path; else used instead (tests); borrowed */
+};
+
+/* One piece of the disk from which the restore had taken something. */
+struct undo_part {
+	uint64_t start, len;      /* bytes on the disk */
+	unsigned partition;       /* its number; 0: no partition, or the whole disk */
+	char content[176];        /* what stands there now: "ext4 'root'"; "" when nothing is recognised */
+	uint64_t saved_bytes;     /* how much of it the record holds */
+	bool is_back;             /* all that was taken is back (--dry-run: would be) */
+	char why[100];            /* when not: the reason */
+};
+
+struct undo_result {
+	struct undo_part *parts;  /* sorted by start; owned by the caller: free() */
+	size_t nr_parts;
+	uint64_t back_bytes;      /* put back, or with dry_run what would be */
+	bool is_complete;         /* everything is as it was before the restore; the record is removed */
+	char state_file[512];
+};
+
+/*
+ * undo_run - put back what a restore took from its target before it was cut short
+ *
+ * Only where nothing was written since: a part of the disk is put back when the restore had not come to it, and when the places
+ * that were cleared still are as the restore left them. Boot code comes last. ERR_PARTIAL: some parts are back; ERR_REFUSED
+ * ("written"): none can be; *ret is filled in both cases. The record of what is not back stays.
+ */
+int undo_run(const struct undo_options *o, struct undo_result *ret, const struct progress *p, struct err *e);
 
 /* ---- verify ---- */
 

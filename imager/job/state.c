@@ -2,7 +2,7 @@
 /*
  * The state record; see state.h. A file:
  *
- *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, its name (512 bytes),
+ *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, what it is called (512 bytes),
  *         root of the image when finished (32), CRC-32 of all that at 1020
  *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
  *   2048  entries: "SAVE" or "LATE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes.
@@ -18,6 +18,7 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/span.h"
+#include "imager/disk/device.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -63,10 +64,38 @@ static int make_folders(const char *path, struct err *e)
 	return 0;
 }
 
+/*
+ * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start;
+ * anything else, and a partition, by its path.
+ */
+static void name_target(const char *target, char ret[NAME_SIZE])
+{
+	struct err ignored = ERR_INIT;
+	struct dev_info dev;
+	char real[PATH_MAX];
+
+	memset(ret, 0, NAME_SIZE);
+	if (dev_inspect(target, &dev, &ignored) == 0 && !dev.is_file && !dev.is_partition && dev.serial[0])
+		snprintf(ret, NAME_SIZE, "serial %s, model %s", dev.serial, dev.model);
+	else
+		snprintf(ret, NAME_SIZE, "%.511s", realpath(target, real) ? real : target);
+}
+
+/* A file name for the record: what is plain in the target's name, and a number that tells it from others. */
+static void name_file(const char *name, char ret[140])
+{
+	const char *base = strrchr(name, '/');
+	size_t n = 0;
+
+	for (const char *p = base ? base + 1 : name; *p && n < 100; p++)
+		ret[n++] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p) ? *p : '-';
+	snprintf(ret + n, 140 - n, "-%08x.state", crc32_of(name, strlen(name)));
+}
+
 int state_default(const char *target, char *ret, size_t size, struct err *e)
 {
-	const char *home = getenv("HOME"), *base = strrchr(target, '/');
-	char real[PATH_MAX], folder[PATH_MAX];
+	const char *home = getenv("HOME");
+	char folder[PATH_MAX], name[NAME_SIZE], file[140];
 
 	if (geteuid() == 0)
 		snprintf(folder, sizeof(folder), "/var/lib/calco/state");
@@ -74,10 +103,9 @@ int state_default(const char *target, char *ret, size_t size, struct err *e)
 		snprintf(folder, sizeof(folder), "%.3000s/.local/state/calco", home);
 	else
 		return err_set(e, ERR_FAILED, 0, "no place for the state record: HOME is not set");
-	uint32_t tag = crc32_of(target, strlen(target));
-	if (realpath(target, real))
-		tag = crc32_of(real, strlen(real));
-	int n = snprintf(ret, size, "%s/%.100s-%08x.state", folder, base ? base + 1 : target, tag);
+	name_target(target, name);
+	name_file(name, file);
+	int n = snprintf(ret, size, "%s/%s", folder, file);
 	if (n < 0 || (size_t)n >= size)
 		return err_set(e, ERR_FAILED, ENAMETOOLONG, "no place for the state record");
 	return 0;
@@ -143,25 +171,38 @@ static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e
 	return 0;
 }
 
-/* Walk the entries of an earlier attempt; stop at the first that is torn. */
-static int read_entries(struct state *s, struct err *e)
+/* The entry at `at` into h and bytes (MAX_ENTRY of them): its length, 0 behind the last whole one. */
+static uint32_t read_entry(const struct state *s, uint64_t at, uint8_t h[ENTRY_HEADER], uint8_t *bytes)
+{
+	if (!read_at(s, at, h, ENTRY_HEADER) || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20))
+		return 0;
+	uint32_t len = get_le32(h + 4);
+	if (len > MAX_ENTRY || !read_at(s, at + ENTRY_HEADER, bytes, len) || crc32_of(bytes, len) != get_le32(h + 16))
+		return 0;
+	return len;
+}
+
+int state_each(struct state *s, state_saved_fn fn, void *arg, struct err *e)
 {
 	uint8_t h[ENTRY_HEADER];
+	uint32_t len;
 	AUTO_FREE uint8_t *bytes = malloc(MAX_ENTRY);
 
 	if (!bytes)
 		return err_nomem(e, "the state record");
-	while (read_at(s, s->end, h, sizeof(h))) {
-		uint32_t len = get_le32(h + 4);
-		if ((memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20) || len == 0 || len > MAX_ENTRY)
-			break;
-		if (!read_at(s, s->end + ENTRY_HEADER, bytes, len) || crc32_of(bytes, len) != get_le32(h + 16))
-			break;
-		if (remember(s, get_le64(h + 8), len, e) < 0)
+	for (uint64_t at = FIRST_ENTRY; (len = read_entry(s, at, h, bytes)); at += ENTRY_HEADER + len)
+		if (fn(arg, get_le64(h + 8), bytes, len, h[0] == 'L', e) < 0)
 			return -1;
-		s->end += ENTRY_HEADER + len;
-	}
 	return 0;
+}
+
+static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
+{
+	struct state *s = arg;
+
+	(void)bytes, (void)is_late;
+	s->end += ENTRY_HEADER + len;
+	return remember(s, start, len, e);
 }
 
 /* 1: an unfinished record of this target, continued; 0: begin anew; -1. */
@@ -185,7 +226,7 @@ static int continue_record(struct state *s, struct err *e)
 		return err_reason(e, "state");
 	}
 	read_marks(s);
-	return read_entries(s, e) < 0 ? -1 : 1;
+	return state_each(s, remember_entry, s, e) < 0 ? -1 : 1;
 }
 
 /* Only a plain file can be a record; anything else is somebody's, and may not even be opened without harm. */
@@ -217,20 +258,62 @@ static int open_existing(struct state *s, struct err *e)
 	return lock_record(s, e);
 }
 
-int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
+static int begin(struct state *s, const char *path, const char *target, uint64_t target_size, struct err *e)
 {
-	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
-
 	if (!s)
 		return err_nomem(e, "the state record");
 	s->fd = -1;
 	s->end = FIRST_ENTRY;
 	s->target_size = target_size;
-	char real[PATH_MAX];
-	snprintf(s->target, sizeof(s->target), "%.511s", realpath(target, real) ? real : target);
+	name_target(target, s->target);
 	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
-	if (open_existing(s, e) < 0)
+	return open_existing(s, e);
+}
+
+int state_open_unfinished(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
+{
+	uint8_t b[HEADER_SIZE];
+	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
+
+	if (begin(s, path, target, target_size, e) < 0)
+		return -1;
+	if (s->fd < 0) {
+		err_set(e, ERR_USAGE, 0, "there is no state record '%s'", path);
+		return err_hint(e, "--state FILE names the record that the restore wrote");
+	}
+	int r = continue_record(s, e);
+	if (r == 0 && read_at(s, 0, b, sizeof(b)) && get_le32(b + HEADER_SIZE - 4) == crc32_of(b, HEADER_SIZE - 4)) {
+		err_set(e, ERR_REFUSED, 0, "the restore of '%s' was finished: what stood there before is gone", target);
+		return err_reason(e, "finished");
+	}
+	if (r == 0) {
+		err_set(e, ERR_CORRUPT, 0, "'%s' is damaged", path);
+		return err_reason(e, "state");
+	}
+	if (r < 0)
+		return -1;
+	*ret = take(&s);
+	return 0;
+}
+
+uint64_t state_get_mark(const struct state *s)
+{
+	return s->mark;
+}
+
+int state_remove(struct state *s, struct err *e)
+{
+	if (unlink(s->path) < 0)
+		return err_set(e, ERR_FAILED, errno, "removing the state record '%s'", s->path);
+	return folder_flush(s->path, e);
+}
+
+int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
+{
+	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
+
+	if (begin(s, path, target, target_size, e) < 0)
 		return -1;
 	if (s->fd >= 0) {
 		int r = continue_record(s, e);

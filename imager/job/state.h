@@ -28,6 +28,27 @@ int state_default(const char *target, char *ret, size_t size, struct err *e);
 int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
 
 /*
+ * state_open_unfinished - open the record of a restore that did not end, to undo it
+ *
+ * ERR_USAGE: there is no such file; ERR_REFUSED: it is finished ("finished"), of another target or no record at all ("state");
+ * ERR_CORRUPT: its header is damaged.
+ */
+int state_open_unfinished(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
+
+/* state_get_mark - nothing at or behind this offset of the target was written since its bytes were saved; 0: nothing at all */
+uint64_t state_get_mark(const struct state *s);
+
+/*
+ * state_each - every saved piece in the order in which it was saved, up to 16 MiB each; stops when fn returns -1
+ * @fn: is_late: an earlier attempt may have written there before the bytes were saved
+ */
+typedef int (*state_saved_fn)(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e);
+int state_each(struct state *s, state_saved_fn fn, void *arg, struct err *e);
+
+/* state_remove - all was put back: the record is of no more use */
+int state_remove(struct state *s, struct err *e);
+
+/*
  * state_save - keep bytes of the target. Not synced.
  *
  * What is saved already is left as it is. What lies below the mark is saved as late: an earlier attempt may have written there.

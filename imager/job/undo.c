@@ -1,0 +1,246 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/*
+ * Undo: put back the bytes that a restore saved and cleared before it was cut short; see undo_run() in job.h.
+ *
+ * A restore writes upwards and keeps a mark ahead of its writes, and it replaces the partition table last. So the target's own table
+ * still divides the disk, and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
+ * to find the parts, to compare what stands there, to write, and to read back.
+ */
+#include "imager/job/job.h"
+
+#include "base/arith.h"
+#include "base/blk.h"
+#include "fsdrivers/fsdriver.h"
+#include "imager/disk/table.h"
+#include "imager/job/holds.h"
+#include "imager/job/state.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+struct undo {
+	const struct undo_options *o;
+	const struct progress *p;
+	struct blk_sink *sink;
+	struct state *state;
+	struct undo_part *parts; /* every part of the disk, sorted, without holes */
+	size_t nr;
+	struct undo_result *ret;
+	bool boot_code;          /* this pass is for the first sector; the one before it was for all others */
+};
+
+static int refuse_part(struct undo_part *part, const char *why)
+{
+	if (!part->why[0])
+		snprintf(part->why, sizeof(part->why), "%s", why);
+	return 0;
+}
+
+static int add_parts(struct undo *u, struct pt_table *t, struct err *e)
+{
+	struct pt_region *regions = NULL;
+	size_t nr = 0;
+
+	if (pt_regions(t, u->sink->size, false, &regions, &nr, e) < 0)
+		return -1;
+	u->parts = alloc_array(nr, sizeof(*u->parts));
+	for (size_t i = 0; u->parts && i < nr; i++) {
+		struct undo_part *part = &u->parts[u->nr++];
+		part->start = regions[i].start;
+		part->len = regions[i].len;
+		part->partition = regions[i].kind == PT_REGION_PARTITION ? t->entries[regions[i].entry].number : 0;
+	}
+	pt_regions_free(regions, nr);
+	return u->parts ? 0 : err_nomem(e, "the parts of the disk");
+}
+
+/* A table that cannot be read divides nothing: the disk is one part. */
+static int find_parts(struct undo *u, struct err *e)
+{
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(u->sink, e);
+	AUTO(pt_table) struct pt_table *t = NULL;
+	struct err table_error = ERR_INIT;
+
+	if (!src)
+		return -1;
+	if (pt_read(src, 0, &t, &table_error) == 0)
+		return add_parts(u, t, e);
+	if (table_error.code != ERR_CORRUPT && table_error.code != ERR_UNSUPPORTED) {
+		*e = table_error;
+		return -1;
+	}
+	u->parts = alloc_array(1, sizeof(*u->parts));
+	if (!u->parts)
+		return err_nomem(e, "the parts of the disk");
+	u->parts[0].len = u->sink->size;
+	u->nr = 1;
+	return 0;
+}
+
+static struct undo_part *part_of(const struct undo *u, uint64_t start)
+{
+	for (size_t i = 0; i < u->nr; i++)
+		if (start >= u->parts[i].start && start - u->parts[i].start < u->parts[i].len)
+			return &u->parts[i];
+	return NULL;
+}
+
+/* What the restore left where it took this: zeros, or the stub in the place of boot code. What it never cleared, or what is back already, is fine too. */
+static bool is_as_left(uint64_t start, const uint8_t *saved, const uint8_t *now, size_t len)
+{
+	uint8_t stub[4096];
+
+	if (!memcmp(saved, now, len) || (now[0] == 0 && !memcmp(now, now + 1, len - 1)))
+		return true;
+	if (start != 0 || len < 512 || len > sizeof(stub))
+		return false;
+	memcpy(stub, saved, len);
+	holds_stub(stub);
+	return !memcmp(stub, now, len);
+}
+
+static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
+{
+	struct undo *u = arg;
+	struct undo_part *part = part_of(u, start);
+	AUTO_FREE uint8_t *now = malloc(len);
+
+	if (!now)
+		return err_nomem(e, "undo");
+	if (!part || len > part->start + part->len - start) {
+		err_set(e, ERR_CORRUPT, 0, "the state record holds bytes for %llu, where '%s' has no place for them", (unsigned long long)start,
+			u->sink->name);
+		return err_reason(e, "state");
+	}
+	part->saved_bytes += len;
+	if (is_late || part->start < state_get_mark(u->state))
+		return refuse_part(part, "the restore may have written there");
+	if (blk_read_back(u->sink, start, now, len, e) < 0)
+		return -1;
+	return is_as_left(start, bytes, now, len) ? 0 : refuse_part(part, "something else was written there since");
+}
+
+static int put_back(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
+{
+	struct undo *u = arg;
+
+	(void)is_late;
+	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
+		return 0;
+	u->ret->back_bytes += len;
+	return u->o->dry_run ? 0 : blk_write(u->sink, start, bytes, len, e);
+}
+
+static int compare(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
+{
+	struct undo *u = arg;
+	AUTO_FREE uint8_t *now = malloc(len);
+
+	(void)is_late;
+	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
+		return 0;
+	if (!now)
+		return err_nomem(e, "undo");
+	if (blk_read_back(u->sink, start, now, len, e) < 0)
+		return -1;
+	if (!memcmp(now, bytes, len))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, "'%s' did not keep what was put back at %llu: do not trust this disk", u->sink->name,
+		(unsigned long long)start);
+}
+
+/* Boot code last, when everything it starts is proved to be back. */
+static int write_all(struct undo *u, struct err *e)
+{
+	for (int pass = 0; pass < 2; pass++) {
+		u->boot_code = pass == 1;
+		if (state_each(u->state, put_back, u, e) < 0)
+			return -1;
+		if (!u->o->dry_run && (blk_flush(u->sink, e) < 0 || state_each(u->state, compare, u, e) < 0))
+			return -1;
+	}
+	return 0;
+}
+
+/* What a part holds now, for the report; that nothing is recognised is no error. */
+static void name_content(const struct undo *u, struct undo_part *part)
+{
+	struct err ignored = ERR_INIT;
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(u->sink, &ignored);
+	AUTO(blk_source) struct blk_source *window = src ? blk_window(src, part->start, part->len, u->sink->name, &ignored) : NULL;
+	struct blk_set set = { .members = &window, .nr = 1 };
+	AUTO(fsd_volume) struct fsd_volume *v = NULL;
+
+	if (!window || fsd_open(&set, false, &v, &ignored) < 0 || !fsd_get_info(v)->type[0] || !strcmp(fsd_get_info(v)->type, "raw"))
+		return;
+	const struct fsd_info *info = fsd_get_info(v);
+	if (info->label[0])
+		snprintf(part->content, sizeof(part->content), "%s '%.130s'", info->type, info->label);
+	else
+		snprintf(part->content, sizeof(part->content), "%s", info->type);
+}
+
+/* Only the parts from which something was taken are told. */
+static int report(struct undo *u, struct err *e)
+{
+	size_t nr = 0, nr_back = 0;
+
+	for (size_t i = 0; i < u->nr; i++) {
+		if (!u->parts[i].saved_bytes)
+			continue;
+		u->parts[i].is_back = !u->parts[i].why[0];
+		nr_back += u->parts[i].is_back;
+		if (u->parts[i].is_back && (u->parts[i].partition || u->nr == 1))
+			name_content(u, &u->parts[i]);
+		u->parts[nr++] = u->parts[i];
+	}
+	u->ret->parts = take(&u->parts);
+	u->ret->nr_parts = nr;
+	u->ret->is_complete = nr_back == nr;
+	if (nr_back == nr)
+		return u->o->dry_run ? 0 : state_remove(u->state, e);
+	if (nr_back) {
+		err_set(e, ERR_PARTIAL, 0, "%zu of %zu parts of '%s' %s; the restore had come to the others", nr_back, nr, u->sink->name,
+			u->o->dry_run ? "can be put back" : "are back");
+		return err_hint(e, "the same restore command completes the disk instead");
+	}
+	err_set(e, ERR_REFUSED, 0, "nothing of '%s' can be put back: the restore had come to all parts of it", u->sink->name);
+	err_hint(e, "the same restore command completes the disk");
+	return err_reason(e, "written");
+}
+
+static int run(struct undo *u, struct err *e)
+{
+	char path[PATH_MAX];
+
+	u->sink = u->o->sink ? u->o->sink : blk_sink_open(u->o->disk, e);
+	if (!u->sink)
+		return -1;
+	if (u->o->state_file)
+		snprintf(path, sizeof(path), "%.4000s", u->o->state_file);
+	else if (state_default(u->sink->name, path, sizeof(path), e) < 0)
+		return -1;
+	snprintf(u->ret->state_file, sizeof(u->ret->state_file), "%.500s", path);
+	if (state_open_unfinished(path, u->sink->name, u->sink->size, &u->state, e) < 0 || find_parts(u, e) < 0)
+		return -1;
+	progress_update(u->p, "undo", 0, 0);
+	if (state_each(u->state, judge, u, e) < 0 || write_all(u, e) < 0)
+		return -1;
+	if (!u->o->dry_run)
+		blk_rescan(u->sink);
+	return report(u, e);
+}
+
+int undo_run(const struct undo_options *o, struct undo_result *ret, const struct progress *p, struct err *e)
+{
+	struct undo u = { .o = o, .p = p, .ret = ret };
+
+	memset(ret, 0, sizeof(*ret));
+	int r = run(&u, e);
+	free(u.parts);
+	state_close(u.state);
+	if (!o->sink)
+		blk_sink_close(u.sink);
+	return r;
+}

@@ -1,0 +1,92 @@
+#!/bin/bash
+# A restore that was cut short is undone: to the byte when nothing was written, partition by partition when something was; never where
+# anything was written since, and never on another disk.
+. "$(dirname "$0")/functions.sh"
+cd "$T"
+
+truncate -s 1G old.img
+sgdisk -n 1:0:+40M -t 1:EF00 -c 1:EFI -n 2:0:+300M -c 2:root -n 3:0:0 -c 3:home old.img >/dev/null
+printf 'BOOT CODE' | dd of=old.img conv=notrunc status=none
+requires partx mkfs.fat mmd mcopy mke2fs openssl blkid e2fsck
+make_fat part 40M && put_partition old.img 1 part && rm part
+make_ext4 part 300M && put_partition old.img 2 part && rm part
+make_ext4 part 600M -L home && put_partition old.img 3 part && rm part
+
+truncate -s 700M other.img
+make_ext4 other.img 700M -L other
+sha256sum old.img >old.sum
+run_calco capture other.img image.calco
+head_len=$(LC_ALL=C grep -abom 1 CHNK image.calco | head -n 1 | cut -d : -f 1)
+second=$(LC_ALL=C grep -abo CHNK image.calco | sed -n 3p | cut -d : -f 1)
+[ -n "$head_len" ] && [ -n "$second" ] || fail "where are the records?"
+
+# cut BYTES: a restore over target.img, fresh from old.img, that gets only so much of the image
+cut_restore() {
+	local status=0
+	cp --sparse=always old.img target.img
+	rm -f record
+	head -c "$1" image.calco | "$CALCO" restore - target.img --state record --confirm target.img >out 2>err || status=$?
+	[ $status = 3 ] || fail "exit code $status of a restore that was cut short"
+	[ -s record ] || fail "no record"
+	cmp -s old.img target.img && fail "nothing was disarmed"
+	return 0
+}
+
+# Nothing written: everything comes back, and the record goes.
+cut_restore $((head_len + 50))
+[ "$(dd if=target.img bs=1 count=9 status=none)" != 'BOOT CODE' ] || fail "the boot code is still there"
+cp --sparse=always target.img left.img
+run_calco undo target.img --state record --dry-run --json
+json_true out 'd["result"]["complete"] and d["result"]["dry_run"] and [p["partition"] for p in d["result"]["parts"]] == [None, 1, 2, 3]'
+cmp left.img target.img
+run_calco undo target.img --state record
+expect_text out 'as it was before' "partition 2 .*yes.*ext4 'root'"
+sha256sum target.img | cut -d ' ' -f 1 | cmp - <(cut -d ' ' -f 1 old.sum)
+[ ! -e record ] || fail "the record is still there"
+expect_exit 2 "$CALCO" undo target.img --state record
+expect_text err 'no state record'
+
+# Something written: what the restore had not come to is had back, the rest is named.
+cut_restore "$second"
+expect_exit 5 "$CALCO" undo target.img --state record --json
+json_true out '[p["partition"] for p in d["result"]["parts"] if p["put_back"]] == [3]'
+json_true out 'not d["result"]["complete"] and all(p["why"] for p in d["result"]["parts"] if not p["put_back"])'
+get_partition target.img 3 now
+get_partition old.img 3 before
+cmp now before
+e2fsck -fn now >fsck || fail "e2fsck: $(cat fsck)"
+[ "$(blkid -p -O $((1 << 20)) -s TYPE -o value target.img || true)" = "" ] || fail "a part that was written to is back"
+[ -s record ] || fail "the record of the rest is gone"
+# The restore itself can still be completed, whatever was put back.
+run_calco restore image.calco target.img --state record --confirm target.img
+run_calco verify image.calco --against target.img
+expect_exit 4 "$CALCO" undo target.img --state record --json
+json_true out 'd["error"]["reason"] == "finished"'
+
+# Somebody wrote there since.
+cut_restore $((head_len + 50))
+root_start=$(partition_place target.img 2 | cut -d ' ' -f 1)
+printf 'mine' | dd of=target.img bs=1 seek=$((root_start + 1024 + 56)) conv=notrunc status=none
+cp --sparse=always target.img left.img
+expect_exit 5 "$CALCO" undo target.img --state record --json
+json_true out '[p["partition"] for p in d["result"]["parts"] if not p["put_back"]] == [2]'
+get_partition target.img 2 now
+get_partition left.img 2 before
+cmp now before
+
+# Another disk, a record that is none, a damaged one, a disk in use.
+cut_restore $((head_len + 50))
+truncate -s 1G innocent.img
+expect_exit 4 "$CALCO" undo innocent.img --state record
+expect_text err 'another target'
+truncate -s 1025M target.img
+expect_exit 4 "$CALCO" undo target.img --state record
+truncate -s 1G target.img
+expect_exit 4 "$CALCO" undo target.img --state image.calco
+cp record torn
+printf 'x' | dd of=torn bs=1 seek=30 conv=notrunc status=none
+expect_exit 3 "$CALCO" undo target.img --state torn
+expect_exit 2 "$CALCO" undo missing.img --state record
+expect_exit 2 "$CALCO" undo
+run_calco undo target.img --state record
+sha256sum target.img | cut -d ' ' -f 1 | cmp - <(cut -d ' ' -f 1 old.sum)
