@@ -64,6 +64,13 @@ $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS):
 	$(call say,LD   $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LDLIBS)
 
+# Loaded before the C library by tests that make its calls fail.
+PRELOADS := $(patsubst tests/preload/%.c,$(B)/tests/tools/%.so,$(wildcard tests/preload/*.c))
+$(PRELOADS): $(B)/tests/tools/%.so: tests/preload/%.c
+	@mkdir -p $(@D)
+	$(call say,SO   $@)
+	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
+
 # The same fuzz targets with libFuzzer's engine; everything is compiled anew, instrumented.
 $(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
 	@mkdir -p $(@D)
@@ -83,7 +90,7 @@ demo: deps ## capture, verify and restore a small disk, explained step by step
 	$(Q)tests/demo.sh $(PROGRAM)
 
 # One after the other, so that what is printed can be read.
-check-all: $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS)
+check-all: $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS) $(PRELOADS)
 	$(Q)for step in check-code check-docs unit fuzz-replay; do $(MAKE) --no-print-directory $$step || exit 1; done
 	$(Q)for step in unit fuzz-replay; do $(MAKE) --no-print-directory SAN=address,undefined $$step || exit 1; done
 	$(Q)for step in check-reader e2e; do $(MAKE) --no-print-directory $$step || exit 1; done
@@ -115,7 +122,7 @@ check-reader: $(PROGRAM) $(TOOLS) ## the independent reader, written from docs/f
 e2e: $(PROGRAM) $(TOOLS) ## the tests of the whole program; T="tests/e2e/x.sh ..." for some of them
 	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/run-e2e.sh $(T)
 
-check-long: $(PROGRAM) $(TOOLS) ## campaigns that take hours: tests/long/*.sh, and booting in QEMU: tests/boot/*-*.sh
+check-long: $(PROGRAM) $(TOOLS) $(PRELOADS) ## campaigns that take hours: tests/long/*.sh, and booting in QEMU: tests/boot/*-*.sh
 	tests/deps.sh build check boot
 	$(Q)for t in $(sort $(wildcard tests/long/*.sh tests/boot/*-*.sh)); do echo "  LONG $$t"; CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools $$t || \
 		[ $$? -eq 77 ] || exit 1; done

@@ -6,6 +6,7 @@
 #include "base/hash.h"
 
 #include <libdeflate.h>
+#include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -20,7 +21,8 @@ struct hasher *hasher_new(struct err *e)
 {
 	struct hasher *h = calloc(1, sizeof(*h));
 
-	if (h) {
+	/* Where libcrypto could not even set itself up, for want of memory, its functions crash instead of failing. */
+	if (h && OPENSSL_init_crypto(0, NULL) == 1 && OSSL_LIB_CTX_get0_global_default()) {
 		h->md = EVP_MD_fetch(NULL, "SHA256", NULL);
 		h->ctx = EVP_MD_CTX_new();
 	}
@@ -43,20 +45,23 @@ void hasher_free(struct hasher *h)
 
 void hasher_begin(struct hasher *h)
 {
-	/* A NULL digest keeps the one the context was made for. */
-	h->failed |= EVP_DigestInit_ex2(h->ctx, NULL, NULL) != 1;
+	/* A NULL digest keeps the one the context was made for. A context that was not begun must not be used: libcrypto does not check. */
+	if (!h->failed)
+		h->failed = EVP_DigestInit_ex2(h->ctx, NULL, NULL) != 1;
 }
 
 void hasher_add(struct hasher *h, const void *data, size_t len)
 {
-	h->failed |= EVP_DigestUpdate(h->ctx, data, len) != 1;
+	if (!h->failed)
+		h->failed = EVP_DigestUpdate(h->ctx, data, len) != 1;
 }
 
 void hasher_end(struct hasher *h, uint8_t ret[HASH_SIZE])
 {
 	unsigned len = 0;
 
-	h->failed |= EVP_DigestFinal_ex(h->ctx, ret, &len) != 1 || len != HASH_SIZE;
+	if (!h->failed)
+		h->failed = EVP_DigestFinal_ex(h->ctx, ret, &len) != 1 || len != HASH_SIZE;
 	if (h->failed)
 		memset(ret, 0, HASH_SIZE);
 }

@@ -40,6 +40,13 @@ int dev_name_order(const char *a, const char *b);
 bool dev_join(char out[PATH_MAX], const char *dir, const char *name);
 /* dev_attr_raw - the bytes of one attribute file; 0 when it cannot be read */
 size_t dev_attr_raw(const char *dir, const char *name, void *buf, size_t size);
+/*
+ * dev_attr_sure - the same for what safety hangs on: 0 bytes only where there is no such file. Too many open files, or a read that failed, is
+ * -1, never "nobody uses it".
+ */
+int dev_attr_sure(const char *dir, const char *name, void *buf, size_t size, size_t *ret_len, struct err *e);
+/* dev_is_absent - does this errno of open() mean that there is no such thing, or that it is none of our business? */
+bool dev_is_absent(int error);
 /* dev_attr - its text, cleaned by dev_clean(); "" and false when it cannot be read or is empty */
 bool dev_attr(const char *dir, const char *name, char *out, size_t size);
 /* dev_attr_u64 - its number, or dflt */

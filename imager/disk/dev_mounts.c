@@ -154,10 +154,12 @@ static int read_mounts(const struct dev_env *env, struct dev_view *v, int pid, s
 		snprintf(path, sizeof(path), "%s/self/mountinfo", env->proc);
 	FILE *f = fopen(path, "re");
 	if (!f) /* a process that ended, or (without root) one we may not look at */
-		return pid ? 0 : err_set(e, ERR_FAILED, errno, "reading '%s'", path);
+		return pid && dev_is_absent(errno) ? 0 : err_set(e, ERR_FAILED, errno, "reading '%s'", path);
+	errno = 0;
 	while (r == 0 && getline(&line, &room, f) > 0)
 		r = parse_mount(env, v, line, pid, e);
-	if (r == 0 && ferror(f) && !pid)
+	/* Not at the end: for want of memory, or a read failed. Of a process that ended nothing is left to be read. */
+	if (r == 0 && !feof(f) && !(pid && (dev_is_absent(errno) || errno == EINVAL)))
 		r = err_set(e, ERR_FAILED, errno, "reading '%s'", path);
 	free(line);
 	fclose(f);
@@ -197,9 +199,11 @@ static int read_other_namespaces(const struct dev_env *env, struct dev_view *v, 
 	if (!d)
 		return err_set(e, ERR_FAILED, errno, "listing '%s'", env->proc);
 	is_new(&seen, env->proc, "self");
-	for (struct dirent *en; r == 0 && (en = readdir(d));)
+	for (struct dirent *en; r == 0 && (errno = 0, en = readdir(d));)
 		if (isdigit((unsigned char)en->d_name[0]) && is_new(&seen, env->proc, en->d_name))
 			r = read_mounts(env, v, atoi(en->d_name), e);
+	if (r == 0 && errno)
+		r = err_set(e, ERR_FAILED, errno, "listing '%s'", env->proc);
 	closedir(d);
 	free(seen.v);
 	return r;
@@ -235,6 +239,8 @@ static int read_swaps(const struct dev_env *env, struct dev_view *v, struct err 
 		}
 		r = add_mount(v, &m, e);
 	}
+	if (r == 0 && !feof(f))
+		r = err_set(e, ERR_FAILED, errno, "reading '%s'", path);
 	free(line);
 	fclose(f);
 	return r;

@@ -23,25 +23,40 @@ bool dev_real(const char *path, char out[PATH_MAX])
 	return realpath(path, out) != NULL;
 }
 
-size_t dev_attr_raw(const char *dir, const char *name, void *buf, size_t size)
+bool dev_is_absent(int error)
+{
+	return error == ENOENT || error == ENOTDIR || error == ENODEV || error == ENXIO || error == ESRCH || error == EACCES || error == EPERM;
+}
+
+int dev_attr_sure(const char *dir, const char *name, void *buf, size_t size, size_t *ret_len, struct err *e)
 {
 	char path[PATH_MAX];
-	size_t used = 0;
 
+	*ret_len = 0;
 	if (!dev_join(path, dir, name))
 		return 0;
 	AUTO_CLOSE_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
-		return 0;
-	while (used < size) {
-		ssize_t n = read(fd, (char *)buf + used, size - used);
+		return dev_is_absent(errno) ? 0 : err_set(e, ERR_FAILED, errno, "opening '%s'", path);
+	while (*ret_len < size) {
+		ssize_t n = read(fd, (char *)buf + *ret_len, size - *ret_len);
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n < 0 && !dev_is_absent(errno))
+			return err_set(e, ERR_FAILED, errno, "reading '%s'", path);
 		if (n <= 0)
 			break;
-		used += (size_t)n;
+		*ret_len += (size_t)n;
 	}
-	return used;
+	return 0;
+}
+
+size_t dev_attr_raw(const char *dir, const char *name, void *buf, size_t size)
+{
+	struct err ignored = ERR_INIT;
+	size_t len;
+
+	return dev_attr_sure(dir, name, buf, size, &len, &ignored) < 0 ? 0 : len;
 }
 
 void dev_clean(char *out, size_t size, const void *bytes, size_t len)

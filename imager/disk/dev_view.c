@@ -51,6 +51,37 @@ size_t dev_view_find_name(const struct dev_view *v, const char *name)
 	return DEV_NO_NODE;
 }
 
+/* A number in an attribute, dflt where there is none. */
+static int read_number(const char *dir, const char *name, uint64_t dflt, uint64_t *ret, struct err *e)
+{
+	char text[32] = "";
+	size_t len;
+
+	if (dev_attr_sure(dir, name, text, sizeof(text) - 1, &len, e) < 0)
+		return -1;
+	*ret = len && text[0] >= '0' && text[0] <= '9' ? strtoull(text, NULL, 10) : dflt;
+	return 0;
+}
+
+/* NULL where there is no such folder. */
+static int open_folder(const char *path, DIR **ret, struct err *e)
+{
+	*ret = opendir(path);
+	return *ret || dev_is_absent(errno) ? 0 : err_set(e, ERR_FAILED, errno, "listing '%s'", path);
+}
+
+/* The next entry while all goes well; *r is set to -1 when the folder cannot be read on. */
+static struct dirent *next_entry(DIR *d, int *r, const char *path, struct err *e)
+{
+	if (!d || *r < 0)
+		return NULL;
+	errno = 0;
+	struct dirent *en = readdir(d);
+	if (!en && errno && !dev_is_absent(errno))
+		*r = err_set(e, ERR_FAILED, errno, "listing '%s'", path);
+	return en;
+}
+
 /* linux/loop.h gives old-style numbers: minor bits 0..7 and 20..31, major in bits 8..19. */
 static dev_t decode_dev(uint64_t d)
 {
@@ -58,32 +89,37 @@ static dev_t decode_dev(uint64_t d)
 }
 
 /* The kernel knows the backing file by device and inode: right even where its path is of another namespace or gone. */
-static bool ask_loop(const struct dev_env *env, struct dev_node *n)
+static int ask_loop(const struct dev_env *env, struct dev_node *n, struct err *e)
 {
 	char path[PATH_MAX];
 	struct stat st;
 	struct loop_info64 info;
 
 	if (!dev_join(path, env->dev, n->name) || stat(path, &st) < 0 || !S_ISBLK(st.st_mode))
-		return false;
+		return 0;
 	if (st.st_rdev != makedev(n->dev_major, n->dev_minor))
-		return false;
+		return 0;
 	AUTO_CLOSE_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0 && !dev_is_absent(errno))
+		return err_set(e, ERR_FAILED, errno, "opening '%s'", path);
 	if (fd < 0 || ioctl(fd, LOOP_GET_STATUS64, &info) < 0)
-		return false;
+		return 0;
+	n->backing_known = true;
 	n->backing_is_block = info.lo_rdevice != 0;
 	n->backing_dev = decode_dev(n->backing_is_block ? info.lo_rdevice : info.lo_device);
 	n->backing_ino = (ino_t)info.lo_inode;
 	n->loop_offset = info.lo_offset;
-	return true;
+	return 0;
 }
 
 static int load_loop(const struct dev_env *env, const char *dir, struct dev_node *n, struct err *e)
 {
 	char path[PATH_MAX], loop[PATH_MAX];
 	struct stat st;
+	size_t len;
 
-	size_t len = dev_attr_raw(dir, "loop/backing_file", path, sizeof(path) - 1);
+	if (dev_attr_sure(dir, "loop/backing_file", path, sizeof(path) - 1, &len, e) < 0)
+		return -1;
 	if (!len || !dev_join(loop, dir, "loop"))
 		return 0;
 	path[len] = '\0';
@@ -92,8 +128,8 @@ static int load_loop(const struct dev_env *env, const char *dir, struct dev_node
 	n->backing_path = strdup(path);
 	if (!n->backing_path)
 		return err_nomem(e, "the list of loop devices");
-	n->loop_offset = dev_attr_u64(loop, "offset", 0);
-	n->backing_known = ask_loop(env, n);
+	if (read_number(loop, "offset", 0, &n->loop_offset, e) < 0 || ask_loop(env, n, e) < 0)
+		return -1;
 	if (!n->backing_known && stat(path, &st) == 0) {
 		n->backing_known = true;
 		n->backing_is_block = S_ISBLK(st.st_mode);
@@ -103,13 +139,41 @@ static int load_loop(const struct dev_env *env, const char *dir, struct dev_node
 	return 0;
 }
 
+/* The device number in "dev"; 0:0, which no device has, where there is none. */
+static int read_device(const char *dir, struct dev_node *n, struct err *e)
+{
+	char text[32] = "";
+	size_t len;
+
+	if (dev_attr_sure(dir, "dev", text, sizeof(text) - 1, &len, e) < 0)
+		return -1;
+	if (sscanf(text, "%u:%u", &n->dev_major, &n->dev_minor) != 2)
+		n->dev_major = n->dev_minor = 0;
+	return 0;
+}
+
+static int read_place(const char *dir, bool is_disk, struct dev_node *n, struct err *e)
+{
+	uint64_t size, start = 0; /* 512 bytes each */
+
+	if (read_number(dir, "size", 0, &size, e) < 0 || (!is_disk && read_number(dir, "start", 0, &start, e) < 0))
+		return -1;
+	if (!mul_u64(size, 512, &n->size) || !mul_u64(start, 512, &n->start))
+		return err_set(e, ERR_FAILED, 0, "'%s' has an impossible size or start", dir);
+	return 0;
+}
+
 /* Appends one node; a device that went away since the folder was listed is left out. */
 static int add_node(const struct dev_env *env, struct dev_view *v, const char *dir, const char *name,
 	size_t disk, struct err *e)
 {
 	struct dev_node n = { .disk = disk };
 
-	if (strlen(name) >= sizeof(n.name) || !dev_attr_number(dir, &n.dev_major, &n.dev_minor))
+	if (strlen(name) >= sizeof(n.name))
+		return 0;
+	if (read_device(dir, &n, e) < 0)
+		return -1;
+	if (!n.dev_major && !n.dev_minor)
 		return 0;
 	if (v->nr_nodes >= MAX_NODES)
 		return err_set(e, ERR_FAILED, 0, "'%s/block' lists more than %u devices", env->sys, MAX_NODES);
@@ -118,11 +182,12 @@ static int add_node(const struct dev_env *env, struct dev_view *v, const char *d
 		return err_nomem(e, "the list of devices");
 	v->nodes = more;
 	strcpy(n.name, name);
-	uint64_t start = disk == v->nr_nodes ? 0 : dev_attr_u64(dir, "start", 0); /* 512 bytes each, like "size" */
-	if (!mul_u64(dev_attr_u64(dir, "size", 0), 512, &n.size) || !mul_u64(start, 512, &n.start))
-		return err_set(e, ERR_FAILED, 0, "'%s' has an impossible size or start", dir);
-	if (disk == v->nr_nodes && load_loop(env, dir, &n, e) < 0)
+	if (read_place(dir, disk == v->nr_nodes, &n, e) < 0)
 		return -1;
+	if (disk == v->nr_nodes && load_loop(env, dir, &n, e) < 0) {
+		free(n.backing_path);
+		return -1;
+	}
 	v->nodes[v->nr_nodes++] = n;
 	return 0;
 }
@@ -133,14 +198,21 @@ static int add_disk(
 {
 	char part[PATH_MAX];
 	size_t disk = v->nr_nodes;
+	uint64_t number;
+	DIR *d;
 	int r = add_node(env, v, dir, name, disk, e);
 
 	if (r < 0 || v->nr_nodes == disk)
 		return r;
-	DIR *d = opendir(dir);
-	for (struct dirent *en; d && r == 0 && (en = readdir(d));)
-		if (en->d_name[0] != '.' && dev_join(part, dir, en->d_name) && dev_attr_u64(part, "partition", 0))
+	if (open_folder(dir, &d, e) < 0)
+		return -1;
+	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, dir, e));) {
+		if (en->d_name[0] == '.' || en->d_type == DT_REG || !dev_join(part, dir, en->d_name))
+			continue;
+		r = read_number(part, "partition", 0, &number, e);
+		if (r == 0 && number)
 			r = add_node(env, v, part, en->d_name, disk, e);
+	}
 	if (d)
 		closedir(d);
 	return r;
@@ -173,8 +245,10 @@ static int load_edges(
 
 	int len = n->disk == node ? snprintf(dir, sizeof(dir), "%s/block/%s/%s", env->sys, n->name, which)
 				  : snprintf(dir, sizeof(dir), "%s/block/%s/%s/%s", env->sys, v->nodes[n->disk].name, n->name, which);
-	DIR *d = len < (int)sizeof(dir) ? opendir(dir) : NULL;
-	for (struct dirent *en; d && r == 0 && (en = readdir(d));) {
+	DIR *d = NULL;
+	if (len < (int)sizeof(dir) && open_folder(dir, &d, e) < 0)
+		return -1;
+	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, dir, e));) {
 		size_t other = dev_view_find_name(v, en->d_name);
 		r = which[0] == 'h' ? add_edge(v, other, node, e) : add_edge(v, node, other, e);
 	}
@@ -192,7 +266,7 @@ static int load_nodes(const struct dev_env *env, struct dev_view *v, struct err 
 	DIR *d = opendir(block);
 	if (!d)
 		return err_set(e, ERR_FAILED, errno, "listing disks in '%s'", block);
-	for (struct dirent *en; r == 0 && (en = readdir(d));)
+	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, block, e));)
 		if (en->d_name[0] != '.' && dev_join(dir, block, en->d_name))
 			r = add_disk(env, v, dir, en->d_name, e);
 	closedir(d);
@@ -207,9 +281,11 @@ static int load_nodes(const struct dev_env *env, struct dev_view *v, struct err 
 static int load_btrfs_set(struct dev_view *v, const char *dir, const char *uuid, unsigned set, struct err *e)
 {
 	int r = 0;
-	DIR *d = opendir(dir);
+	DIR *d;
 
-	for (struct dirent *en; d && r == 0 && (en = readdir(d));) {
+	if (open_folder(dir, &d, e) < 0)
+		return -1;
+	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, dir, e));) {
 		size_t node = dev_view_find_name(v, en->d_name);
 		if (node == DEV_NO_NODE)
 			continue;
@@ -235,8 +311,10 @@ static int load_btrfs(const struct dev_env *env, struct dev_view *v, struct err 
 	int r = 0;
 
 	snprintf(base, sizeof(base), "%s/fs/btrfs", env->sys);
-	DIR *d = opendir(base);
-	for (struct dirent *en; d && r == 0 && (en = readdir(d));)
+	DIR *d;
+	if (open_folder(base, &d, e) < 0)
+		return -1;
+	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, base, e));)
 		if (en->d_name[0] != '.' && snprintf(dir, sizeof(dir), "%s/%s/devices", base, en->d_name) < (int)sizeof(dir))
 			r = load_btrfs_set(v, dir, en->d_name, set++, e);
 	if (d)

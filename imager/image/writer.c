@@ -9,12 +9,12 @@
 #include "base/buf.h"
 #include "base/folder.h"
 #include "base/hash.h"
+#include "base/random.h"
 #include "imager/image/format.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -198,8 +198,8 @@ static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 		m->ids = alloc_array(m->nr_present, IMG_ID_SIZE);
 	if (!w->buffer || !w->index || !m->ids)
 		return err_nomem(e, "the index of the image");
-	if (RAND_bytes(m->pack_id, sizeof(m->pack_id)) != 1)
-		return err_set(e, ERR_FAILED, 0, "libcrypto gave no random bytes");
+	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
+		return -1;
 	return 0;
 }
 

@@ -9,6 +9,7 @@
 #include "base/blk.h"
 #include "base/hash.h"
 #include "base/pipeline.h"
+#include "base/random.h"
 #include "imager/disk/device.h"
 #include "imager/disk/guard.h"
 #include "imager/image/chunk.h"
@@ -17,7 +18,6 @@
 #include "imager/job/cores.h"
 #include "imager/job/plan.h"
 
-#include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -196,8 +196,8 @@ static int name_image(struct capture *cap, struct err *e)
 		return err_nomem(e, "the note");
 	if (o->note && strlen(o->note) > 65536)
 		return err_set(e, ERR_USAGE, 0, "the note is longer than 65536 bytes");
-	if (RAND_bytes(m->lineage, sizeof(m->lineage)) != 1)
-		return err_set(e, ERR_FAILED, 0, "libcrypto gave no random bytes");
+	if (random_bytes(m->lineage, sizeof(m->lineage), e) < 0)
+		return -1;
 	m->lineage[6] = (uint8_t)((m->lineage[6] & 0x0F) | 0x40); /* RFC 4122 §4.4: a random UUID */
 	m->lineage[8] = (uint8_t)((m->lineage[8] & 0x3F) | 0x80);
 	return 0;

@@ -128,9 +128,24 @@ static int write_at(const struct state *s, uint64_t off, const void *bytes, size
 	return 0;
 }
 
-static bool read_at(const struct state *s, uint64_t off, void *bytes, size_t len)
+/* All of it: 1; the file ends before: 0. A read that fails is neither: what lies there may be whole and must not be written over. */
+static int read_at(const struct state *s, uint64_t off, void *bytes, size_t len, struct err *e)
 {
-	return pread(s->fd, bytes, len, (off_t)off) == (ssize_t)len;
+	uint8_t *p = bytes;
+
+	while (len) {
+		ssize_t n = pread(s->fd, p, len, (off_t)off);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(e, ERR_FAILED, errno, "reading the state record '%s'", s->path);
+		if (n == 0)
+			return 0;
+		p += n;
+		off += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 1;
 }
 
 static int write_header(const struct state *s, uint32_t status, const uint8_t *root, struct err *e)
@@ -146,18 +161,20 @@ static int write_header(const struct state *s, uint32_t status, const uint8_t *r
 	return write_at(s, 0, b, sizeof(b), e);
 }
 
-static void read_marks(struct state *s)
+static int read_marks(struct state *s, struct err *e)
 {
 	uint8_t b[20];
 
 	for (unsigned slot = 0; slot < 2; slot++) {
-		if (!read_at(s, HEADER_SIZE + slot * SLOT_SIZE, b, sizeof(b)) || get_le32(b + 16) != crc32_of(b, 16))
-			continue;
-		if (get_le64(b + 8) >= s->mark_seq) {
+		int r = read_at(s, HEADER_SIZE + slot * SLOT_SIZE, b, sizeof(b), e);
+		if (r < 0)
+			return -1;
+		if (r == 1 && get_le32(b + 16) == crc32_of(b, 16) && get_le64(b + 8) >= s->mark_seq) {
 			s->mark_seq = get_le64(b + 8);
 			s->mark = get_le64(b);
 		}
 	}
+	return 0;
 }
 
 static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e)
@@ -171,29 +188,32 @@ static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e
 	return 0;
 }
 
-/* The entry at `at` into h and bytes (MAX_ENTRY of them): its length, 0 behind the last whole one. */
-static uint32_t read_entry(const struct state *s, uint64_t at, uint8_t h[ENTRY_HEADER], uint8_t *bytes)
+/* The entry at `at` into h and bytes (MAX_ENTRY of them): 1; 0 behind the last whole one; -1. */
+static int read_entry(const struct state *s, uint64_t at, uint8_t h[ENTRY_HEADER], uint8_t *bytes, struct err *e)
 {
-	if (!read_at(s, at, h, ENTRY_HEADER) || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20))
-		return 0;
+	int r = read_at(s, at, h, ENTRY_HEADER, e);
+
+	if (r <= 0 || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20))
+		return r < 0 ? -1 : 0;
 	uint32_t len = get_le32(h + 4);
-	if (len > MAX_ENTRY || !read_at(s, at + ENTRY_HEADER, bytes, len) || crc32_of(bytes, len) != get_le32(h + 16))
+	if (len == 0 || len > MAX_ENTRY)
 		return 0;
-	return len;
+	r = read_at(s, at + ENTRY_HEADER, bytes, len, e);
+	return r <= 0 ? r : crc32_of(bytes, len) == get_le32(h + 16);
 }
 
 int state_each(struct state *s, state_saved_fn fn, void *arg, struct err *e)
 {
 	uint8_t h[ENTRY_HEADER];
-	uint32_t len;
+	int r;
 	AUTO_FREE uint8_t *bytes = malloc(MAX_ENTRY);
 
 	if (!bytes)
 		return err_nomem(e, "the state record");
-	for (uint64_t at = FIRST_ENTRY; (len = read_entry(s, at, h, bytes)); at += ENTRY_HEADER + len)
-		if (fn(arg, get_le64(h + 8), bytes, len, h[0] == 'L', e) < 0)
+	for (uint64_t at = FIRST_ENTRY; (r = read_entry(s, at, h, bytes, e)) == 1; at += ENTRY_HEADER + get_le32(h + 4))
+		if (fn(arg, get_le64(h + 8), bytes, get_le32(h + 4), h[0] == 'L', e) < 0)
 			return -1;
-	return 0;
+	return r;
 }
 
 static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
@@ -205,28 +225,37 @@ static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_
 	return remember(s, start, len, e);
 }
 
-/* 1: an unfinished record of this target, continued; 0: begin anew; -1. */
-static int continue_record(struct state *s, struct err *e)
-{
-	uint8_t b[HEADER_SIZE];
+enum record { RECORD_NONE, RECORD_DAMAGED, RECORD_FINISHED, RECORD_OPEN };
 
-	if (!read_at(s, 0, b, sizeof(b)) || memcmp(b, "CALCOSR1", 8) || get_le32(b + HEADER_SIZE - 4) != crc32_of(b, HEADER_SIZE - 4)) {
-		struct stat st;
-		if (fstat(s->fd, &st) == 0 && st.st_size > 0 && memcmp(b, "CALCOSR1", 8)) {
-			err_set(e, ERR_REFUSED, 0, "'%s' exists and is not a state record", s->path);
-			return err_reason(e, "state");
-		}
-		return 0;
+/* What stands in the file; an open record is continued. -1: not readable, or somebody else's. */
+static int continue_record(struct state *s, enum record *ret, struct err *e)
+{
+	uint8_t b[HEADER_SIZE] = { 0 };
+	int r = read_at(s, 0, b, sizeof(b), e);
+	struct stat st;
+
+	if (r < 0)
+		return -1;
+	*ret = RECORD_NONE;
+	if (memcmp(b, "CALCOSR1", 8) && fstat(s->fd, &st) == 0 && st.st_size > 0) {
+		err_set(e, ERR_REFUSED, 0, "'%s' exists and is not a state record", s->path);
+		return err_reason(e, "state");
 	}
+	if (memcmp(b, "CALCOSR1", 8))
+		return 0;
+	*ret = RECORD_DAMAGED;
+	if (r == 0 || get_le32(b + HEADER_SIZE - 4) != crc32_of(b, HEADER_SIZE - 4))
+		return 0;
+	*ret = RECORD_FINISHED;
 	if (get_le32(b + 8) == 1)
 		return 0;
+	*ret = RECORD_OPEN;
 	if (get_le64(b + 16) != s->target_size || memcmp(b + 24, s->target, NAME_SIZE)) {
 		err_set(e, ERR_REFUSED, 0, "'%s' is the unfinished state record of another target ('%.200s')", s->path, (const char *)b + 24);
 		err_hint(e, "finish that restore first, or name another file with --state");
 		return err_reason(e, "state");
 	}
-	read_marks(s);
-	return state_each(s, remember_entry, s, e) < 0 ? -1 : 1;
+	return read_marks(s, e) < 0 || state_each(s, remember_entry, s, e) < 0 ? -1 : 0;
 }
 
 /* Only a plain file can be a record; anything else is somebody's, and may not even be opened without harm. */
@@ -273,7 +302,7 @@ static int begin(struct state *s, const char *path, const char *target, uint64_t
 
 int state_open_unfinished(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
 {
-	uint8_t b[HEADER_SIZE];
+	enum record found;
 	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
 
 	if (begin(s, path, target, target_size, e) < 0)
@@ -282,17 +311,16 @@ int state_open_unfinished(const char *path, const char *target, uint64_t target_
 		err_set(e, ERR_USAGE, 0, "there is no state record '%s'", path);
 		return err_hint(e, "--state FILE names the record that the restore wrote");
 	}
-	int r = continue_record(s, e);
-	if (r == 0 && read_at(s, 0, b, sizeof(b)) && get_le32(b + HEADER_SIZE - 4) == crc32_of(b, HEADER_SIZE - 4)) {
+	if (continue_record(s, &found, e) < 0)
+		return -1;
+	if (found == RECORD_FINISHED) {
 		err_set(e, ERR_REFUSED, 0, "the restore of '%s' was finished: what stood there before is gone", target);
 		return err_reason(e, "finished");
 	}
-	if (r == 0) {
-		err_set(e, ERR_CORRUPT, 0, "'%s' is damaged", path);
+	if (found != RECORD_OPEN) {
+		err_set(e, ERR_CORRUPT, 0, "the state record '%s' is damaged", path);
 		return err_reason(e, "state");
 	}
-	if (r < 0)
-		return -1;
 	*ret = take(&s);
 	return 0;
 }
@@ -311,18 +339,16 @@ int state_remove(struct state *s, struct err *e)
 
 int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e)
 {
+	enum record found = RECORD_NONE;
 	AUTO(state) struct state *s = alloc_array(1, sizeof(*s));
 
 	if (begin(s, path, target, target_size, e) < 0)
 		return -1;
-	if (s->fd >= 0) {
-		int r = continue_record(s, e);
-		if (r < 0)
-			return -1;
-		if (r == 0) {
-			close(s->fd);
-			s->fd = -1;
-		}
+	if (s->fd >= 0 && continue_record(s, &found, e) < 0)
+		return -1;
+	if (s->fd >= 0 && found != RECORD_OPEN) {
+		close(s->fd);
+		s->fd = -1;
 	}
 	*ret = take(&s);
 	return 0;
