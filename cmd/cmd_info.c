@@ -5,6 +5,7 @@
 #include "cmd/operands.h"
 #include "cmd/out.h"
 #include "cmd/show.h"
+#include "cmd/signals.h"
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
 
@@ -108,7 +109,7 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_check_pipe(image, e) < 0)
 		return -1;
-	AUTO(img_reader) struct img_reader *r = img_reader_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &signals_only, e);
 	if (!r)
 		return -1;
 	const struct img_manifest *m = img_reader_manifest(r);

@@ -94,7 +94,7 @@ static void list_file(struct out_table *t, const char *dir, const char *name)
 		row_of_failure(t, name, "unfinished", (uint64_t)st.st_size, "a capture that is running or was cut short");
 		return;
 	}
-	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, &e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, NULL, &e);
 	if (r)
 		row_of_image(t, name, (uint64_t)st.st_size, img_reader_manifest(r));
 	else

@@ -8,6 +8,7 @@
 #include "cmd/progress_ui.h"
 #include "cmd/restore_plan.h"
 #include "cmd/show.h"
+#include "cmd/signals.h"
 #include "cmd/targets.h"
 #include "cmd/text.h"
 #include "imager/image/manifest.h"
@@ -189,7 +190,7 @@ static int run(struct invocation *inv, struct err *e)
 		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {
-		reader = img_reader_open(rq.image, -1, e);
+		reader = img_reader_open(rq.image, -1, &signals_only, e);
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);

@@ -38,6 +38,8 @@ bool signals_stopped(void *arg)
 	return last_signal != 0;
 }
 
+const struct progress signals_only = { .stopped = signals_stopped };
+
 int signals_last(void)
 {
 	return last_signal;

@@ -3,6 +3,8 @@
 #ifndef CALCO_CMD_SIGNALS_H
 #define CALCO_CMD_SIGNALS_H
 
+#include "base/progress.h"
+
 #include <stdbool.h>
 
 /*
@@ -14,6 +16,9 @@ void signals_install(void);
 
 /* signals_stopped - for struct progress; arg is not used. Thread-safe. */
 bool signals_stopped(void *arg);
+
+/* signals_only - listens to nothing, but says when to stop: for a command that only waits for a pipe */
+extern const struct progress signals_only;
 
 /* signals_last - the signal that came, 0 when none did */
 int signals_last(void);

@@ -11,16 +11,17 @@
 #include <stdio.h>
 #include <string.h>
 
-static int open_image(struct img_reader *r, const char *path, int fd, bool front_to_back, struct err *e)
+static int open_image(struct img_reader *r, const char *path, int fd, bool front_to_back, const struct progress *p, struct err *e)
 {
 	if ((size_t)snprintf(r->name, sizeof(r->name), "%s", path) >= sizeof(r->name))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "opening an image");
 	r->owns_fd = fd < 0;
-	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_CLOEXEC) : fd;
+	/* O_NONBLOCK: a named pipe that nobody writes yet is opened, and waited for where it can be stopped. */
+	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 	if (r->s.fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
 	r->codec = chunk_codec_new(0, e);
-	if (!r->codec || stream_open(&r->s, r->s.fd, r->name, e) < 0)
+	if (!r->codec || stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
 		return -1;
 	if (!(r->payload = malloc(CHUNK_SIZE)))
 		return err_nomem(e, "a read buffer");
@@ -35,12 +36,13 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 	return 0;
 }
 
-struct img_reader *img_reader_open(const char *path, int fd, struct err *e)
+struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e)
 {
-	return img_reader_examine(path, fd, false, NULL, e);
+	return img_reader_examine(path, fd, false, NULL, p, e);
 }
 
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, struct err *e)
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
+	struct err *e)
 {
 	struct img_reader *r = alloc_array(1, sizeof(*r));
 
@@ -50,7 +52,7 @@ struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_ba
 	}
 	r->s.fd = -1;
 	r->owns_manifest = true;
-	if (open_image(r, path, fd, front_to_back, e) == 0)
+	if (open_image(r, path, fd, front_to_back, p, e) == 0)
 		return r;
 	if (ret_place)
 		*ret_place = r->s.place;

@@ -8,6 +8,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "imager/image/chunk.h"
 #include "imager/image/manifest.h"
 
@@ -26,18 +27,20 @@ struct img_place {
  * img_reader_open - read the head; of a seekable file also the trailer, ids, bad ranges, root and index
  * @path: for messages, and opened when fd is -1
  * @fd: an open descriptor to read from; not closed by the reader. What cannot seek is read front to back
+ * @p: NULL, or asked whether to stop whenever a pipe gives nothing; kept until close
  *
  * After this the manifest of a seekable file is complete and its root verified. ERR_CORRUPT: damaged, unfinished or no image at all;
  * ERR_UNSUPPORTED: a mandatory feature is not known, named; ERR_USAGE: no such file.
  */
-struct img_reader *img_reader_open(const char *path, int fd, struct err *e);
+struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e);
 
 /*
  * img_reader_examine - img_reader_open() for those who look for damage
  * @front_to_back: read a file as if it could not seek: its records can be looked at when its end is damaged
  * @ret_place: NULL, or what was being read when it failed
  */
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, struct err *e);
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
+	struct err *e);
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
 

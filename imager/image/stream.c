@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/auto.h"
 #include "base/hash.h"
+#include "base/wait.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,11 +26,11 @@ void stream_at(struct stream *s, const char *part, uint64_t start, uint64_t len)
 	s->place.len = len;
 }
 
-int stream_open(struct stream *s, int fd, const char *name, struct err *e)
+int stream_open(struct stream *s, int fd, const char *name, const struct progress *p, struct err *e)
 {
 	struct stat st;
 
-	*s = (struct stream){ .fd = fd, .name = name };
+	*s = (struct stream){ .fd = fd, .name = name, .waits = wait_is_needed(fd), .p = p };
 	if (fstat(fd, &st) < 0)
 		return err_set(e, ERR_FAILED, errno, "looking at '%s'", name);
 	if (S_ISDIR(st.st_mode))
@@ -54,10 +55,12 @@ void stream_close(struct stream *s)
 static ssize_t read_some(struct stream *s, uint64_t at, void *buf, size_t len, struct err *e)
 {
 	for (;;) {
+		if (s->waits && wait_readable(s->fd, s->name, s->p, e) < 0)
+			return -1;
 		ssize_t n = s->seekable ? pread(s->fd, buf, len, (off_t)at) : read(s->fd, buf, len);
 		if (n >= 0)
 			return n;
-		if (errno != EINTR)
+		if (errno != EINTR && errno != EAGAIN)
 			return err_set(e, ERR_FAILED, errno, "reading '%s' at %llu", s->name, (unsigned long long)at);
 	}
 }

@@ -4,6 +4,7 @@
 #define CALCO_IMAGER_IMAGE_STREAM_H
 
 #include "base/err.h"
+#include "base/progress.h"
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
 
@@ -14,6 +15,8 @@
 struct stream {
 	int fd;
 	bool seekable;
+	bool waits;          /* a pipe: what will be read may be long in coming */
+	const struct progress *p; /* borrowed; asked while it waits; NULL: nobody */
 	const char *name;    /* borrowed */
 	uint64_t size;       /* of a seekable file */
 	uint64_t pos;        /* of the next byte stream_read() gives */
@@ -22,7 +25,7 @@ struct stream {
 	struct img_place place; /* what was begun to be read last */
 };
 
-int stream_open(struct stream *s, int fd, const char *name, struct err *e);
+int stream_open(struct stream *s, int fd, const char *name, const struct progress *p, struct err *e);
 void stream_close(struct stream *s); /* releases the buffer, not the descriptor */
 
 /* stream_at - from now on, this is being read: a part ("" when none), where it begins, how long it is as far as is known */

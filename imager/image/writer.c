@@ -10,6 +10,7 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/wait.h"
 #include "imager/image/format.h"
 
 #include <errno.h>
@@ -29,6 +30,8 @@ struct img_writer {
 	char path[PATH_MAX], part[PATH_MAX];
 	int fd;
 	bool owns_fd, committed;
+	bool waits;          /* a pipe: what is written may be long in being taken */
+	const struct progress *p; /* borrowed; asked while it waits */
 	uint8_t *buffer;
 	size_t buffered;
 	uint64_t written;    /* bytes given to emit(), buffered ones included */
@@ -42,8 +45,10 @@ struct img_writer {
 static int write_all(struct img_writer *w, const uint8_t *p, size_t len, struct err *e)
 {
 	while (len) {
-		ssize_t n = write(w->fd, p, len);
-		if (n < 0 && errno == EINTR)
+		if (w->waits && wait_writable(w->fd, w->path, w->p, e) < 0)
+			return -1;
+		ssize_t n = write(w->fd, p, w->waits ? min_u64(len, PIPE_BUF) : len);
+		if (n < 0 && (errno == EINTR || errno == EAGAIN))
 			continue;
 		if (n < 0 && errno == ENOSPC) {
 			err_set(e, ERR_FAILED, ENOSPC, "writing '%s'", w->path);
@@ -203,7 +208,7 @@ static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 	return 0;
 }
 
-struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, struct err *e)
+struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e)
 {
 	struct img_writer *w = alloc_array(1, sizeof(*w));
 
@@ -212,6 +217,8 @@ struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest
 		return NULL;
 	}
 	w->fd = fd;
+	w->p = p;
+	w->waits = fd >= 0 && wait_is_needed(fd);
 	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
 		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
 	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) && emit_head(w, e) == 0) {

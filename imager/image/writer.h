@@ -5,6 +5,7 @@
 
 #include "base/auto.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "imager/image/manifest.h"
 
 #include <stdint.h>
@@ -16,10 +17,11 @@ struct img_writer;
  * @path: the file that is to appear; written as PATH.part until img_writer_commit(). For messages only when fd is not -1
  * @fd: -1, or a pipe or file to write to as it is; not closed
  * @m: kept until close: core and envelope are written from it now, ids, bad ranges and root filled in at commit
+ * @p: NULL, or asked whether to stop whenever a pipe takes nothing; kept until close
  *
  * ERR_REFUSED "exists" when path is already there: an image is never overwritten.
  */
-struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, struct err *e);
+struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e);
 
 /* img_writer_may_make - could an image of this name be made now? ERR_REFUSED "exists", ERR_USAGE when its folder is not there. */
 int img_writer_may_make(const char *path, struct err *e);

@@ -10,6 +10,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct verify_image {
 	const struct verify_options *o;
@@ -175,9 +176,12 @@ static int check_records(struct verify_image *v, struct err *e)
 static int look_again(struct verify_image *v, struct err *e)
 {
 	struct err ignored = ERR_INIT;
+	struct stat st;
 
+	if (stat(v->o->image, &st) < 0 || !S_ISREG(st.st_mode)) /* what came through a named pipe does not come again */
+		return 0;
 	v->is_second_look = true;
-	v->reader = img_reader_examine(v->o->image, -1, true, NULL, &ignored);
+	v->reader = img_reader_examine(v->o->image, -1, true, NULL, v->p, &ignored);
 	if (!v->reader)
 		return 0;
 	v->m = img_reader_manifest(v->reader);
@@ -191,7 +195,7 @@ static int examine(struct verify_image *v, struct err *e)
 	struct img_place place = { .part = "" };
 	struct err why = ERR_INIT;
 
-	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, &place, &why);
+	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, &place, v->p, &why);
 	if (v->reader) {
 		v->m = img_reader_manifest(v->reader);
 		return check_records(v, e);

@@ -183,11 +183,11 @@ static int check_patches(struct against *a, struct err *e)
 	return 0;
 }
 
-static int prepare(struct against *a, struct err *e)
+static int prepare(struct against *a, const struct progress *p, struct err *e)
 {
 	if (!strcmp(a->o->image, "-"))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
-	if (!(a->reader = img_reader_open(a->o->image, -1, e)))
+	if (!(a->reader = img_reader_open(a->o->image, -1, p, e)))
 		return -1;
 	if (!img_reader_seekable(a->reader))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
@@ -204,7 +204,7 @@ static int prepare(struct against *a, struct err *e)
 
 static int compare(struct against *a, const struct progress *p, struct err *e)
 {
-	if (prepare(a, e) < 0 || open_disks(a, e) < 0 || plan(a, e) < 0 || place_volume(a, e) < 0 || find_special(a, e) < 0)
+	if (prepare(a, p, e) < 0 || open_disks(a, e) < 0 || plan(a, e) < 0 || place_volume(a, e) < 0 || find_special(a, e) < 0)
 		return -1;
 	struct disk_check dc = {
 		.x = a->x,

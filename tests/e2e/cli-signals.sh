@@ -39,3 +39,58 @@ expect_text said '^calco: .*stopped'
 start hup
 kill -HUP "$pid"
 stopped_by 1
+
+# A pipe that gives nothing, or takes nothing, is no reason to be deaf.
+truncate -s 64M small.img
+openssl enc -aes-128-ctr -K 00 -iv 00 -in /dev/zero 2>/dev/null | dd of=small.img bs=1M count=16 iflag=fullblock conv=notrunc status=none
+run_calco capture small.img lab.calco --raw gaps
+size=$(stat -c %s lab.calco)
+mkfifo from to
+
+# catches_term PID: until it has installed its handler (before, a signal ends it as it ends any program) and sleeps
+catches_term() {
+	until grep -q '^SigCgt:.*[4-7c-f]...$' "/proc/$1/status" && grep -q '^State:.S' "/proc/$1/status"; do :; done
+}
+
+# stalled SIGNAL NUMBER: $pid ends within a few seconds of the signal, with the usual words and exit code
+stalled() {
+	local status=0
+	catches_term "$pid"
+	kill -"$1" "$pid"
+	timeout 5 tail -s 0.05 --pid="$pid" -f /dev/null || fail "still there 5 seconds after SIG$1"
+	wait "$pid" || status=$?
+	[ "$status" -eq $((128 + $2)) ] || fail "exit code $status after signal $2"
+	expect_text err '^calco: .*stopped$'
+}
+
+# The writing end is held open by this script; nothing comes, or half of an image and then nothing.
+for bytes in 0 $((size / 2)); do
+	for command in 'verify -' 'info -' 'restore - new.img --yes' 'verify from'; do
+		[ "$bytes" = 0 ] || [ "$command" != 'info -' ] || continue
+		rm -f new.img
+		truncate -s 64M new.img
+		exec 8<>from
+		# shellcheck disable=SC2086 # words
+		case $command in
+		*' -'*) "$CALCO" $command <from >out 2>err 8>&- & ;;
+		*) "$CALCO" $command </dev/null >out 2>err 8>&- & ;;
+		esac
+		pid=$!
+		head -c "$bytes" lab.calco >&8
+		stalled TERM 15
+		exec 8>&-
+	done
+done
+
+# A named pipe that has no writer at all.
+"$CALCO" verify from >out 2>err &
+pid=$!
+stalled TERM 15
+
+# The reading end is held open by this script.
+exec 8<>to
+"$CALCO" capture small.img - --raw gaps >to 2>err 8>&- &
+pid=$!
+head -c 100000 <&8 >/dev/null
+stalled TERM 15
+exec 8>&-

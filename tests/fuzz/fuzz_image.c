@@ -160,7 +160,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		repair(image, size - 1);
 	int fd = open_input(image, size - 1, data[0] & CHOICE_PIPE);
 	if (fd >= 0) {
-		struct img_reader *r = img_reader_open("input", fd, &e);
+		struct img_reader *r = img_reader_open("input", fd, NULL, &e);
 		if (r)
 			use_reader(r);
 		img_reader_close(r);

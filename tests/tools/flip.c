@@ -371,7 +371,7 @@ int main(int argc, char **argv)
 	f.image = read_file(argv[1], &f.len);
 	f.image = realloc(f.image, f.len + 1);
 	f.image[f.len] = 0;
-	struct img_reader *r = img_reader_open(argv[1], -1, &e);
+	struct img_reader *r = img_reader_open(argv[1], -1, NULL, &e);
 	if (!r)
 		die(e.msg);
 	f.m = img_reader_manifest(r);

@@ -337,7 +337,7 @@ static inline void model_store(struct model *md, const char *path)
 	for (size_t i = 0; i < md->nr; i++)
 		sources[i] = blk_mem(md->data[i], md->size[i], 512, "model", &e);
 	unlink(path);
-	AUTO(img_writer) struct img_writer *w = img_writer_open(path, -1, md->m, &e);
+	AUTO(img_writer) struct img_writer *w = img_writer_open(path, -1, md->m, NULL, &e);
 	ck_assert_msg(w != NULL, "%s", e.msg);
 	ck_assert_int_eq(batch_init(&b, &e), 0);
 	struct batch_reader reader = { .m = md->m, .disks = sources, .only_region = SIZE_MAX };

@@ -27,7 +27,7 @@ static inline void chunk_wanted(const struct img_manifest *m, size_t region, uin
 /* write_image - all chunks of the disks, then commit; -1 as soon as the writer fails */
 static inline int write_image(struct img_manifest *m, uint8_t *const *disks, const char *path, int fd, struct err *e)
 {
-	AUTO(img_writer) struct img_writer *w = img_writer_open(path, fd, m, e);
+	AUTO(img_writer) struct img_writer *w = img_writer_open(path, fd, m, NULL, e);
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(1, e);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
 	AUTO_FREE uint8_t *packed = malloc(CHUNK_SIZE);

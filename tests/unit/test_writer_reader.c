@@ -101,7 +101,7 @@ static void random_access(struct img_reader *r, const struct sample *s, uint64_t
 static struct img_reader *open_bytes(const uint8_t *bytes, size_t len, struct err *e)
 {
 	file_write(path, bytes, len);
-	struct img_reader *r = img_reader_open(path, -1, e);
+	struct img_reader *r = img_reader_open(path, -1, NULL, e);
 	unlink(path);
 	return r;
 }
@@ -119,7 +119,7 @@ START_TEST(round_trip)
 	random_access(r, &s, 4);
 	img_reader_close(r);
 	struct feeder f = feed(s.file, s.len);
-	r = img_reader_open("a pipe", f.fd, &e);
+	r = img_reader_open("a pipe", f.fd, NULL, &e);
 	ck_assert_msg(r, "%s", e.msg);
 	ck_assert(!img_reader_seekable(r));
 	walk(r, &s);
@@ -127,7 +127,7 @@ START_TEST(round_trip)
 	feed_end(&f);
 	/* A file read as if it could not seek. */
 	file_write(path, s.file, s.len);
-	r = img_reader_examine(path, -1, true, NULL, &e);
+	r = img_reader_examine(path, -1, true, NULL, NULL, &e);
 	walk(r, &s);
 	struct img_manifest *m = img_reader_take_manifest(r);
 	img_reader_close(r);
@@ -164,7 +164,7 @@ START_TEST(written_to_a_pipe)
 	t.file = file_read(copy, &t.len);
 	ck_assert_uint_eq(t.len, s.len);
 	ck_assert(!memcmp(root, s.m->root, 32));
-	AUTO(img_reader) struct img_reader *r = img_reader_open(copy, -1, &e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open(copy, -1, NULL, &e);
 	walk(r, &t);
 	free(t.file);
 	release(&s);
@@ -199,10 +199,10 @@ START_TEST(no_records)
 	ok(write_image(s.m, s.disks, path, -1, &e), &e);
 	s.file = file_read(path, &s.len);
 	ck_assert_uint_eq(file_pieces(s.file, s.len, list, 16), 7);
-	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, &e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, NULL, &e);
 	walk(r, &s);
 	struct feeder f = feed(s.file, s.len);
-	AUTO(img_reader) struct img_reader *p = img_reader_open("a pipe", f.fd, &e);
+	AUTO(img_reader) struct img_reader *p = img_reader_open("a pipe", f.fd, NULL, &e);
 	walk(p, &s);
 	feed_end(&f);
 	release(&s);
@@ -218,27 +218,27 @@ START_TEST(parts_and_names)
 
 	/* An existing image is never overwritten. */
 	file_write(path, "precious", 8);
-	ck_assert_ptr_null(img_writer_open(path, -1, s.m, &e));
+	ck_assert_ptr_null(img_writer_open(path, -1, s.m, NULL, &e));
 	ck_assert_int_eq(e.code, ERR_REFUSED);
 	ck_assert_str_eq(e.reason, "exists");
 	ck_assert_int_ne(access(part, F_OK), 0);
 	unlink(path);
 	/* A left-over is written anew, and goes when nothing comes of it. */
 	file_write(part, "left over", 9);
-	struct img_writer *w = img_writer_open(path, -1, s.m, &e);
+	struct img_writer *w = img_writer_open(path, -1, s.m, NULL, &e);
 	ck_assert_msg(w, "%s", e.msg);
 	ck_assert(access(path, F_OK) != 0 && access(part, F_OK) == 0);
 	struct err e2 = ERR_INIT;
-	ck_assert_ptr_null(img_writer_open(path, -1, s.m, &e2)); /* somebody writes it */
+	ck_assert_ptr_null(img_writer_open(path, -1, s.m, NULL, &e2)); /* somebody writes it */
 	ck_assert_int_eq(e2.code, ERR_REFUSED);
 	ck_assert_int_eq(access(part, F_OK), 0);
 	img_writer_close(w);
 	ck_assert(access(path, F_OK) != 0 && access(part, F_OK) != 0);
 	/* One that appears meanwhile stays. */
-	w = img_writer_open(path, -1, s.m, &e);
+	w = img_writer_open(path, -1, s.m, NULL, &e);
 	img_writer_close(w);
 	struct img_manifest *m = plain_manifest(100, EXT_UNUSED);
-	w = img_writer_open(path, -1, m, &e);
+	w = img_writer_open(path, -1, m, NULL, &e);
 	file_write(path, "precious", 8);
 	fails(img_writer_commit(w, &e), ERR_REFUSED, &e);
 	ck_assert_str_eq(e.reason, "exists");
@@ -250,8 +250,8 @@ START_TEST(parts_and_names)
 	/* A symbolic link in place of the part is not followed. */
 	unlink(path);
 	ck_assert_int_eq(symlink("/dev/null", part), 0);
-	ck_assert_ptr_null(img_writer_open(path, -1, s.m, &e));
-	ck_assert_ptr_null(img_writer_open("/nonexistent/x.calco", -1, s.m, &e));
+	ck_assert_ptr_null(img_writer_open(path, -1, s.m, NULL, &e));
+	ck_assert_ptr_null(img_writer_open("/nonexistent/x.calco", -1, s.m, NULL, &e));
 	ck_assert_int_eq(e.code, ERR_USAGE);
 	img_writer_close(NULL);
 	release(&s);
@@ -262,7 +262,7 @@ START_TEST(wrong_puts)
 {
 	struct err e = ERR_INIT;
 	struct img_manifest *m = plain_manifest(3 * CHUNK_SIZE, EXT_USED);
-	struct img_writer *w = img_writer_open(path, -1, m, &e);
+	struct img_writer *w = img_writer_open(path, -1, m, NULL, &e);
 	uint8_t id[IMG_ID_SIZE] = { 0 };
 
 	ok(img_writer_put(w, 1, id, 0, NULL, 0, 0, &e), &e);
@@ -273,7 +273,7 @@ START_TEST(wrong_puts)
 	ck_assert_int_ne(access(path, F_OK), 0);
 	/* A full disk, or a reader that went away. */
 	int full = open("/dev/full", O_WRONLY);
-	ck_assert_ptr_nonnull(w = img_writer_open("full", full, m, &e));
+	ck_assert_ptr_nonnull(w = img_writer_open("full", full, m, NULL, &e));
 	for (uint64_t i = 0; i < 3; i++)
 		ok(img_writer_put(w, i, id, 0, NULL, 0, 0, &e), &e);
 	fails(img_writer_commit(w, &e), ERR_FAILED, &e);
@@ -296,7 +296,7 @@ static void refused(const uint8_t *bytes, size_t len, enum err_code code, const 
 		struct img_record rec;
 		if (from_pipe)
 			f = feed(bytes, len);
-		struct img_reader *r = from_pipe ? img_reader_open("a pipe", f.fd, &e) : open_bytes(bytes, len, &e);
+		struct img_reader *r = from_pipe ? img_reader_open("a pipe", f.fd, NULL, &e) : open_bytes(bytes, len, &e);
 		int got = r ? 1 : -1;
 		while (got == 1)
 			got = img_reader_next(r, &rec, payload, &e);
@@ -327,7 +327,7 @@ START_TEST(unknown_parts)
 			walk(r, &t);
 		img_reader_close(r);
 		struct feeder f = feed(t.file, t.len);
-		r = img_reader_open("a pipe", f.fd, &e);
+		r = img_reader_open("a pipe", f.fd, NULL, &e);
 		walk(r, &t);
 		img_reader_close(r);
 		feed_end(&f);
@@ -479,7 +479,7 @@ START_TEST(content_and_head_must_agree)
 		if (i < 4)
 			disks[0][at[i]] ^= 1;
 		ok(write_image(m, disks, path, -1, &e), &e);
-		AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, &e);
+		AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, NULL, &e);
 		ck_assert_msg(r, "%s", e.msg);
 		ck_assert_uint_eq(img_reader_manifest(r)->nr_bad, 2);
 		for (uint64_t k = 0; k < 2; k++)
@@ -640,9 +640,9 @@ START_TEST(what_is_no_image)
 
 	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
 		refused(zeros, sizes[i], ERR_CORRUPT, "");
-	ck_assert_ptr_null(img_reader_open("/nonexistent", -1, &e));
+	ck_assert_ptr_null(img_reader_open("/nonexistent", -1, NULL, &e));
 	ck_assert_int_eq(e.code, ERR_USAGE);
-	ck_assert_ptr_null(img_reader_open(dir, -1, &e));
+	ck_assert_ptr_null(img_reader_open(dir, -1, NULL, &e));
 	ck_assert_int_eq(e.code, ERR_USAGE);
 	img_reader_close(NULL);
 }
