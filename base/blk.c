@@ -104,6 +104,11 @@ void blk_rescan(struct blk_sink *s)
 		s->ops->rescan(s);
 }
 
+int blk_still_there(struct blk_sink *s, struct err *e)
+{
+	return s->ops->still_there ? s->ops->still_there(s, e) : 0;
+}
+
 void blk_sink_close(struct blk_sink *s)
 {
 	if (s)

@@ -78,6 +78,8 @@ struct blk_sink_ops {
 	int (*read_back)(struct blk_sink *s, uint64_t off, void *buf, size_t len, struct err *e);
 	/* Let the system look at the partition table again. Optional; a failure is of no consequence for what is on the disk. */
 	void (*rescan)(struct blk_sink *s);
+	/* -1 with ERR_FAILED when the name it was opened by leads to something else now, or nowhere. Optional: 0. */
+	int (*still_there)(struct blk_sink *s, struct err *e);
 	void (*close)(struct blk_sink *s);
 };
 
@@ -96,6 +98,8 @@ int blk_discard(struct blk_sink *s, uint64_t off, uint64_t len, struct err *e);
 int blk_flush(struct blk_sink *s, struct err *e);
 int blk_read_back(struct blk_sink *s, uint64_t off, void *buf, size_t len, struct err *e);
 void blk_rescan(struct blk_sink *s);
+/* blk_still_there - see blk_sink_ops.still_there; the reason is "replaced" */
+int blk_still_there(struct blk_sink *s, struct err *e);
 void blk_sink_close(struct blk_sink *s);
 AUTO_DEFINE(blk_sink, blk_sink_close)
 

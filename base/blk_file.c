@@ -16,6 +16,7 @@
 #include <linux/fs.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
@@ -205,6 +206,7 @@ struct file_sink {
 	struct blk_sink base;
 	int fd, direct_fd; /* direct_fd reads back; -1 where O_DIRECT is not possible */
 	bool is_device;
+	char *path;        /* as it was opened, of a device without links: udev changes those with the content */
 	atomic_bool no_zero, no_discard; /* the device said it cannot; a race only repeats the question */
 	atomic_uint_fast64_t waiting;    /* bytes written since the kernel was last told to begin */
 };
@@ -316,6 +318,25 @@ static void sink_rescan(struct blk_sink *s)
 		ioctl(f->fd, BLKRRPART); /* EINVAL for a device that has no partitions: nothing is lost */
 }
 
+/* A file is its place on its file system, a device its number: udev may make the node anew. */
+static int sink_still_there(struct blk_sink *s, struct err *e)
+{
+	const struct file_sink *f = (const struct file_sink *)s;
+	struct stat opened, named;
+
+	if (fstat(f->fd, &opened) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking at '%s'", s->name);
+	if (stat(f->path, &named) < 0)
+		err_set(e, ERR_FAILED, errno, "'%s' is not there any more: it was removed while it was written", s->name);
+	else if (f->is_device ? !S_ISBLK(named.st_mode) || named.st_rdev != opened.st_rdev
+			      : named.st_dev != opened.st_dev || named.st_ino != opened.st_ino)
+		err_set(e, ERR_FAILED, 0, "'%s' is not the %s any more that was written: it was replaced meanwhile", s->name,
+			f->is_device ? "disk" : "file");
+	else
+		return 0;
+	return err_reason(e, "replaced");
+}
+
 static void sink_close(struct blk_sink *s)
 {
 	struct file_sink *f = (struct file_sink *)s;
@@ -324,6 +345,7 @@ static void sink_close(struct blk_sink *s)
 		close(f->fd);
 	if (f->direct_fd >= 0)
 		close(f->direct_fd);
+	free(f->path);
 	free(f);
 }
 
@@ -356,6 +378,7 @@ struct blk_sink *blk_sink_open(const char *path, struct err *e)
 		.flush = sink_flush,
 		.read_back = sink_read_back,
 		.rescan = sink_rescan,
+		.still_there = sink_still_there,
 		.close = sink_close,
 	};
 	struct file_sink *f = alloc_array(1, sizeof(*f));
@@ -368,6 +391,12 @@ struct blk_sink *blk_sink_open(const char *path, struct err *e)
 	f->base.ops = &ops;
 	f->fd = f->direct_fd = -1;
 	if (sink_claim(f, path, e) < 0 || read_geometry(f->fd, path, &g, e) < 0) {
+		blk_sink_close(&f->base);
+		return NULL;
+	}
+	f->path = g.is_device ? realpath(path, NULL) : strdup(path);
+	if (!f->path) {
+		err_set(e, ERR_FAILED, errno, "opening '%s' for writing", path);
 		blk_sink_close(&f->base);
 		return NULL;
 	}

@@ -15,6 +15,7 @@
 #include "imager/image/reader.h"
 #include "imager/job/job.h"
 
+#include <string.h>
 #include <unistd.h>
 
 struct restore_args {
@@ -126,7 +127,7 @@ static int restore(struct invocation *inv, const struct restore_options *o, cons
 		return -1;
 	progress_ui_open(&ui, a->common.progress);
 	int ret = restore_run(o, &r, &ui.progress, e);
-	for (size_t i = 0; ret < 0 && i < t->nr; i++)
+	for (size_t i = 0; ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
 		if (t->list[i].kind != TARGET_EXISTS)
 			progress_notice(&ui.progress, "the file '%s' was made by this command and is not complete", t->list[i].path);
 	progress_ui_close(&ui);

@@ -223,6 +223,15 @@ static int arm(struct restore *rs, struct err *e)
 	return 0;
 }
 
+/* What was written is good, but is it what the person finds under that name? */
+static int still_there(struct restore *rs, struct err *e)
+{
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && blk_still_there(rs->sinks[d], e) < 0)
+			return err_hint(e, "what was restored is lost; restore again, while nothing else touches the target");
+	return 0;
+}
+
 static int run(struct restore *rs, struct err *e)
 {
 	if (open_image(rs, e) < 0 || open_targets(rs, e) < 0 || plan(rs, e) < 0)
@@ -239,7 +248,7 @@ static int run(struct restore *rs, struct err *e)
 		return -1;
 	if (!rs->o->no_verify && restore_read_back(rs, e) < 0)
 		return -1;
-	return arm(rs, e);
+	return arm(rs, e) < 0 ? -1 : still_there(rs, e);
 }
 
 static void fill_result(struct restore *rs, struct restore_result *ret)
