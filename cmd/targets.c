@@ -156,7 +156,7 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	for (size_t i = 0; i < ret->nr; i++)
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
-	return 0;
+	return rq->m ? restore_check_room(rq->m, ret->only_region, ret->paths->items, ret->nr, e) : 0;
 }
 
 /* Would text confirm target i? */

@@ -99,6 +99,15 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
  */
 bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
 
+/*
+ * restore_check_room - have the file systems of targets that are plain files, or will be made, room for what is written?
+ * @only_region: SIZE_MAX, or the only region that is written
+ *
+ * ERR_REFUSED "no-space" with the exact shortage; what becomes a hole is not counted. 0 where it cannot be told: an image from a pipe, a file
+ * system that compresses.
+ */
+int restore_check_room(const struct img_manifest *m, size_t only_region, const char *const *targets, size_t nr, struct err *e);
+
 /* ---- undo ---- */
 
 struct undo_options {
