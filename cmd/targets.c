@@ -14,6 +14,28 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* A file can be made under this name: nothing is there, not even a link that leads nowhere, and its folder is. */
+static int check_missing(const char *path, struct err *e)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+
+	/* A mistyped disk must not become a file that fills the memory behind /dev. */
+	if (!strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9)) {
+		err_set(e, ERR_USAGE, 0, "there is no disk '%s'", path);
+		return err_hint(e, "'calco disks' lists what is attached");
+	}
+	if (!lstat(path, &st)) {
+		err_set(e, ERR_USAGE, 0, "the target '%s' is a symbolic link to something that does not exist", path);
+		return err_hint(e, "remove the link, or name the file that shall be made");
+	}
+	if (folder_of(path, folder, sizeof(folder)) < 0)
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making the target '%s'", path);
+	if (stat(folder, &st) < 0)
+		return err_set(e, ERR_USAGE, errno, "the folder '%s' for the target", folder);
+	return 0;
+}
+
 static int kind_of(const char *path, enum target_kind *ret, struct err *e)
 {
 	struct stat st;
@@ -25,14 +47,10 @@ static int kind_of(const char *path, enum target_kind *ret, struct err *e)
 		return 0;
 	}
 	if (errno != ENOENT)
-		return err_set(e, ERR_FAILED, errno, "looking at the target '%s'", path);
-	/* A mistyped disk must not become a file that fills the memory behind /dev. */
-	if (!strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9)) {
-		err_set(e, ERR_USAGE, 0, "there is no disk '%s'", path);
-		return err_hint(e, "'calco disks' lists what is attached");
-	}
+		return err_set(e, errno == ENOTDIR || errno == ELOOP || errno == ENAMETOOLONG ? ERR_USAGE : ERR_FAILED, errno,
+			"looking at the target '%s'", path);
 	*ret = TARGET_MISSING;
-	return 0;
+	return check_missing(path, e);
 }
 
 /* Bytes the target must have: the disk's size. A single volume needs its own at least; where it goes on a disk, the job decides. */

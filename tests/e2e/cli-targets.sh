@@ -17,6 +17,15 @@ check_gpt_disk empty.img
 
 expect_exit 2 "$CALCO" restore lab.calco /dev/no-such-disk --yes
 [ ! -e /dev/no-such-disk ] || fail "a file was made in /dev"
+# What can never become a file is a wrong command line, also for a dry run.
+ln -s nowhere dangling
+ln -s ring ring
+for name in dangling ring new.img/x no-folder/x; do
+	for dry in '' --dry-run; do
+		expect_exit 2 "$CALCO" restore lab.calco $name --yes ${dry:+"$dry"}
+	done
+done
+[ ! -e nowhere ] || fail "a file was made where a link leads"
 expect_exit 2 "$CALCO" restore lab.calco a.img b.img
 expect_text err 'holds 1 disk, 2 targets'
 [ ! -e a.img ] && [ ! -e b.img ] || fail "a refused restore made its targets"
