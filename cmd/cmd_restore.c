@@ -110,7 +110,7 @@ static int dry_run(struct invocation *inv, const struct restore_options *o, cons
 		if (inv->out->is_json)
 			report_json(inv->out, o, t, &shown);
 		else
-			restore_plan_text(inv->out, shown.manifest, t);
+			restore_plan_text(inv->out, shown.manifest, t, true);
 		out_line(inv->out, "nothing was written");
 	}
 	img_manifest_free(r.manifest);
@@ -163,7 +163,7 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 	if (!inv->out->is_json) {
 		out_init(&plan, NULL, false);
 		out_to_stderr(&plan);
-		restore_plan_text(&plan, rq->m, t);
+		restore_plan_text(&plan, rq->m, t, false);
 	}
 	if (targets_confirm(rq, t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
 		return -1;

@@ -43,6 +43,26 @@ static void now_on_target(struct out *o, const struct target *t)
 		: t->verdict.is_empty ? "nothing that is recognised" : t->verdict.holds);
 }
 
+/* What the real run will want to hear before it writes. */
+enum wanted { WANTS_NOTHING, WANTS_YES, WANTS_TEXT };
+
+static enum wanted wanted_for(const struct target *t)
+{
+	if (t->kind != TARGET_EXISTS || t->resumes)
+		return WANTS_NOTHING;
+	return t->verdict.is_empty ? WANTS_YES : WANTS_TEXT;
+}
+
+static void show_wanted(struct out *o, const struct target *t)
+{
+	if (wanted_for(t) == WANTS_YES)
+		out_line(o, "  to confirm   --yes, or 'yes' at the question");
+	else if (wanted_for(t) == WANTS_TEXT)
+		out_line(o, "  to confirm   --confirm '%s' (%s), or that at the question", t->verdict.confirm_text, t->verdict.confirm_what);
+	else
+		out_line(o, "  to confirm   nothing");
+}
+
 static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region)
 {
 	char what[256], stored[32];
@@ -71,7 +91,7 @@ static void disk_will_be_written(struct out *o, const struct img_manifest *m, co
 		out_line(o, "  larger       by %s, which stays unused", size);
 }
 
-void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t)
+void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t, bool tell_confirmation)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		now_on_target(o, &t->list[i]);
@@ -81,6 +101,8 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 			disk_will_be_written(o, m, t, &t->list[i]);
 		else
 			out_line(o, "  will get     what comes through the pipe; sizes are checked before the first write");
+		if (tell_confirmation)
+			show_wanted(o, &t->list[i]);
 	}
 	if (m && t->only_region == SIZE_MAX)
 		show_layout(o, m);
@@ -98,6 +120,14 @@ static void sizes_json(struct out *o, const struct img_manifest *m, const struct
 	out_bool(o, "moves_gpt", NULL, m->disks[t->disk].table == PT_GPT && more);
 }
 
+static void wanted_json(struct out *o, const struct target *t)
+{
+	static const char *const words[] = { "nothing", "yes", "confirm" };
+
+	out_str(o, "wants", NULL, words[wanted_for(t)]);
+	out_str(o, "confirm", NULL, wanted_for(t) == WANTS_TEXT ? t->verdict.confirm_text : NULL);
+}
+
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t)
 {
 	out_array(o, "targets");
@@ -113,6 +143,7 @@ void restore_plan_json(struct out *o, const struct img_manifest *m, const struct
 		out_str(o, "serial", NULL, exists ? d->serial : "");
 		out_str(o, "held", NULL, exists ? g->verdict.holds : "");
 		out_bool(o, "was_empty", NULL, !exists || g->verdict.is_empty);
+		wanted_json(o, g);
 		if (m && g->disk < m->nr_disks)
 			sizes_json(o, m, t, g);
 		out_end(o);

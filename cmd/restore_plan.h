@@ -8,8 +8,12 @@
 
 struct img_manifest;
 
-/* restore_plan_text - what is on each target now and what will be written. @m: NULL while the image is still in its pipe. */
-void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t);
+/*
+ * restore_plan_text - what is on each target now and what will be written
+ * @m: NULL while the image is still in its pipe
+ * @tell_confirmation: also what must be given for it to be written
+ */
+void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t, bool tell_confirmation);
 
 /* restore_plan_json - the array "targets" in the open object. @m may be NULL. */
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t);

@@ -23,7 +23,9 @@ untouched "by a wrong --confirm"
 expect_exit 2 "$CALCO" restore lab.calco precious.img --confirm precious.img --confirm again
 untouched "by a superfluous --confirm"
 run_calco restore lab.calco precious.img --dry-run
-expect_text out 'holds now +.*ext4' 'nothing was written'
+expect_text out 'holds now +.*ext4' "to confirm +--confirm 'precious.img' \(its file name\)" 'nothing was written'
+run_calco restore lab.calco precious.img --dry-run --json
+json_true out '[(t["wants"], t["confirm"]) for t in d["result"]["targets"]] == [("confirm", "precious.img")]'
 untouched "by --dry-run"
 
 # typed CODE ANSWER: this is typed at the question, and the exit code is CODE
@@ -48,6 +50,18 @@ typed 0 $'precious.img\n'
 run_calco verify lab.calco --against precious.img
 run_calco restore lab.calco precious.img --confirm precious.img --state state
 check_gpt_disk precious.img
+
+# A dry run says what the real one will want, also where that is little, and of an image from a pipe.
+truncate -s 160M blank.img
+run_calco restore lab.calco blank.img --dry-run
+expect_text out 'to confirm +--yes'
+cat lab.calco | run_calco restore - blank.img --dry-run --json
+json_true out 'd["result"]["targets"][0]["wants"] == "yes" and d["result"]["targets"][0]["confirm"] is None'
+run_calco restore lab.calco new.img --dry-run
+expect_text out 'to confirm +nothing'
+run_calco restore lab.calco new.img --dry-run --json
+json_true out 'd["result"]["targets"][0]["wants"] == "nothing" and d["result"]["targets"][0]["confirm"] is None'
+rm blank.img
 
 # An empty target needs only a yes. The image may come through a pipe: the terminal is asked all the same.
 truncate -s 160M blank.img
