@@ -149,16 +149,18 @@ static void report_plan(struct out *out, const struct capture_result *r)
 /* How much smaller, how fast: "4.8 GiB, 2.5 times smaller than the 12.1 GiB in use". */
 static void report_sizes(struct out *out, const struct capture_options *o, const struct capture_result *r)
 {
-	char used[32], image[32], rate[32], seconds[32];
+	char used[32], image[32], rate[32], seconds[32], zero[48] = "";
 
 	size_format(r->used_bytes, used);
 	size_format(r->image_bytes, image);
 	size_format(r->seconds > 0 ? (uint64_t)((double)r->used_bytes / r->seconds) : 0, rate);
-	out_line(out, "  stored       %s in %llu chunks, of these %llu all zero", used, (unsigned long long)r->nr_chunks,
-		(unsigned long long)r->nr_zero_chunks);
+	if (r->nr_zero_chunks)
+		snprintf(zero, sizeof(zero), ", of these %llu all zero", (unsigned long long)r->nr_zero_chunks);
+	out_line(out, "  stored       %s in %llu chunks%s", used, (unsigned long long)r->nr_chunks, zero);
 	out_line(out, "  image        %s, %s%s%.2f : 1", image_is_pipe(o->image) ? "standard output" : o->image, image,
 		r->image_bytes ? ", ratio " : "", r->image_bytes ? (double)r->used_bytes / (double)r->image_bytes : 0.0);
-	out_line(out, "  time         %s, %s/s", text_duration(r->seconds, seconds), rate);
+	out_line(out, "  time         %s%s%s%s", text_duration(r->seconds, seconds), r->used_bytes ? ", " : "", r->used_bytes ? rate : "",
+		r->used_bytes ? "/s" : "");
 }
 
 static void report_text(struct out *out, const struct capture_options *o, const struct capture_result *r)

@@ -120,6 +120,7 @@ static int run(struct invocation *inv, struct err *e)
 	if (img_reader_seekable(r))
 		out_bytes(out, "image_bytes", "image size", img_reader_size(r));
 	show_layout(out, m);
+	show_notices(out, m);
 	show_bad_ranges(out, m);
 	if (a->extents)
 		show_extents(out, m);

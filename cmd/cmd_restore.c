@@ -79,7 +79,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 	size_format(r->verified_bytes, size);
 	if (o->no_verify)
 		out_line(out, "  read back    no (--no-verify); 'calco verify %s --against DISK' does it later", o->image);
-	else
+	else if (r->verified_bytes)
 		out_line(out, "  read back    %s, equal", size);
 	if (r->discarded_bytes)
 		out_bytes(out, NULL, "discarded", r->discarded_bytes);
@@ -129,7 +129,7 @@ static int restore(struct invocation *inv, const struct restore_options *o, cons
 	int ret = restore_run(o, &r, &ui.progress, e);
 	for (size_t i = 0; ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
 		if (t->list[i].kind != TARGET_EXISTS)
-			progress_notice(&ui.progress, "the file '%s' was made by this command and is not complete", t->list[i].path);
+			progress_notice(&ui.progress, "the file '%s' was made by this command and stays there", t->list[i].path);
 	progress_ui_close(&ui);
 	if (!ret && inv->out->is_json)
 		report_json(inv->out, o, t, &r);

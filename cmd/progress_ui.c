@@ -80,8 +80,9 @@ static void draw_bar(struct progress_ui *ui, const struct figures *f, uint64_t d
 
 	size_format(done, a);
 	size_format(total, b);
+	tail[0] = '\0';
 	used = total ? snprintf(tail, sizeof(tail), "%3d %%  %s of %s", (int)(100.0 * (double)done / (double)total), a, b)
-		     : snprintf(tail, sizeof(tail), "%s", a);
+	     : done ? snprintf(tail, sizeof(tail), "%s", a) : 0; /* a phase without bytes is only named */
 	if (f->rate > 0) {
 		size_format((uint64_t)f->rate, a);
 		used += snprintf(tail + used, sizeof(tail) - (size_t)used, "  %s/s", a);

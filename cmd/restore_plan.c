@@ -104,8 +104,10 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 		if (tell_confirmation)
 			show_wanted(o, &t->list[i]);
 	}
-	if (m && t->only_region == SIZE_MAX)
+	if (m && t->only_region == SIZE_MAX) {
 		show_layout(o, m);
+		show_notices(o, m);
+	}
 }
 
 static void sizes_json(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)

@@ -141,7 +141,7 @@ static void disk_headline(struct out *o, const struct img_manifest *m, size_t di
 		size, show_table_name(d->table), d->sector_size);
 }
 
-static void notices(struct out *o, const struct img_manifest *m)
+void show_notices(struct out *o, const struct img_manifest *m)
 {
 	char what[256];
 
@@ -166,7 +166,6 @@ void show_layout(struct out *o, const struct img_manifest *m)
 		disk_headline(o, m, i);
 		disk_table(o, m, i);
 	}
-	notices(o, m);
 }
 
 void show_bad_ranges(struct out *o, const struct img_manifest *m)

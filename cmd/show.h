@@ -17,9 +17,12 @@ void show_identity(struct out *o, const struct img_manifest *m);
  * show_layout - disks, regions and volumes
  *
  * JSON: the arrays "disks", "regions", "volumes" and "bad_ranges" in the open object. Text: for each disk a headline and a table of
- * its volumes, and below it what is worth saying about them.
+ * its volumes.
  */
 void show_layout(struct out *o, const struct img_manifest *m);
+
+/* show_notices - text only: what is worth saying about the volumes; a capture has said it already when it found it */
+void show_notices(struct out *o, const struct img_manifest *m);
 
 /* show_layout_json - the JSON half of show_layout() */
 void show_layout_json(struct out *o, const struct img_manifest *m);

@@ -28,3 +28,28 @@ expect_text seen 'capture +\[?.*%'
 expect_no_text seen "$(printf '\033')\[3"
 at_terminal '' '' "$CALCO" capture golden.img e.calco --progress none
 expect_no_text seen '%'
+
+# A phase without bytes is only named.
+at_terminal '' '' "$CALCO" capture golden.img f.calco
+expect_text seen 'flush'
+expect_no_text seen ' 0 bytes'
+at_terminal '' '' "$CALCO" restore f.calco new.img
+expect_text seen 'disarm' 'flush' 'arm'
+expect_no_text seen ' 0 bytes'
+
+# What a capture notices is said once, when it is noticed; the plan of a restore and info say it once, too.
+requires mkfs.minix
+truncate -s 16M odd.img
+mkfs.minix odd.img >/dev/null
+# said_once COMMAND...
+said_once() {
+	"$@" >said 2>&1 || fail "exit code $?: $*"
+	[ "$(grep -c 'note: .*minix taken raw' said)" = 1 ] || { cat said; fail "not said once: $*"; }
+}
+said_once "$CALCO" capture odd.img odd.calco
+said_once "$CALCO" capture odd.img --dry-run
+said_once "$CALCO" info odd.calco
+said_once "$CALCO" restore odd.calco odd2.img
+said_once "$CALCO" restore odd.calco odd3.img --dry-run
+"$CALCO" capture odd.img - 2>said >/dev/null
+[ "$(grep -c 'note: .*minix taken raw' said)" = 1 ] || fail "not said once beside an image on standard output"
