@@ -47,11 +47,32 @@ static const struct opt options[] = {
 	{ .name = NULL },
 };
 
+/* Which volume --only means is known of a pipe after its manifest was read; where it goes, as long as nothing was written. */
+static int know_volume(const struct restore_options *o, const struct img_manifest *m, struct targets *t, struct err *e)
+{
+	if (!o->only || t->only_region != SIZE_MAX)
+		return 0;
+	if (img_find_region(m, o->only, &t->only_region, e) < 0)
+		return -1;
+	t->list[0].disk = m->regions[t->only_region].disk;
+	return o->dry_run ? targets_find_place(t, m, e) : 0;
+}
+
+static void volume_json(struct out *out, const struct img_manifest *m, size_t region)
+{
+	char what[256] = "";
+
+	if (m && region != SIZE_MAX)
+		img_describe_region(m, region, what, sizeof(what));
+	out_str(out, "volume", NULL, what[0] ? what : NULL);
+}
+
 static void report_json(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
 {
 	out_result(out);
 	out_bool(out, "dry_run", NULL, o->dry_run);
 	out_str(out, "image", NULL, o->image);
+	volume_json(out, r->manifest, t->only_region);
 	restore_plan_json(out, r->manifest, t);
 	if (r->manifest)
 		show_identity(out, r->manifest);
@@ -69,11 +90,13 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 
 static void report_text(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
 {
-	char size[32], seconds[32];
+	char size[32], seconds[32], what[256] = "";
 
+	if (t->only_region != SIZE_MAX)
+		img_describe_region(r->manifest, t->only_region, what, sizeof(what));
 	for (size_t i = 0; i < t->nr; i++)
-		out_line(out, "restored '%s' version %llu to %s", r->manifest->name, (unsigned long long)r->manifest->version,
-			t->list[i].path);
+		out_line(out, "restored %s%s'%s' version %llu to %s", what, what[0] ? " of " : "", r->manifest->name,
+			(unsigned long long)r->manifest->version, t->list[i].path);
 	size_format(r->written_bytes, size);
 	out_line(out, "  written      %s in %s", size, text_duration(r->seconds, seconds));
 	size_format(r->verified_bytes, size);
@@ -90,8 +113,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 }
 
 /* Plan only: the job checks what it can, and tells about an image that comes through a pipe. */
-static int dry_run(struct invocation *inv, const struct restore_options *o, const struct targets *t, const struct img_manifest *m,
-	struct err *e)
+static int dry_run(struct invocation *inv, const struct restore_options *o, struct targets *t, const struct img_manifest *m, struct err *e)
 {
 	struct restore_result r = { .manifest = NULL };
 	struct progress_ui ui;
@@ -105,6 +127,8 @@ static int dry_run(struct invocation *inv, const struct restore_options *o, cons
 		ret = restore_run(o, &r, &ui.progress, e);
 		progress_ui_close(&ui);
 	}
+	if (!ret && r.manifest)
+		ret = know_volume(o, r.manifest, t, e);
 	if (!ret) {
 		struct restore_result shown = { .manifest = r.manifest ? r.manifest : (struct img_manifest *)m };
 		if (inv->out->is_json)
@@ -117,7 +141,7 @@ static int dry_run(struct invocation *inv, const struct restore_options *o, cons
 	return ret;
 }
 
-static int restore(struct invocation *inv, const struct restore_options *o, const struct targets *t, struct err *e)
+static int restore(struct invocation *inv, const struct restore_options *o, struct targets *t, struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct restore_result r = { .manifest = NULL };
@@ -131,6 +155,8 @@ static int restore(struct invocation *inv, const struct restore_options *o, cons
 		if (t->list[i].kind != TARGET_EXISTS)
 			progress_notice(&ui.progress, "the file '%s' was made by this command and stays there", t->list[i].path);
 	progress_ui_close(&ui);
+	if (!ret)
+		ret = know_volume(o, r.manifest, t, e);
 	if (!ret && inv->out->is_json)
 		report_json(inv->out, o, t, &r);
 	else if (!ret)
@@ -140,7 +166,7 @@ static int restore(struct invocation *inv, const struct restore_options *o, cons
 }
 
 /* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
-static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct targets *t, struct img_reader **reader,
+static int plan_and_run(struct invocation *inv, const struct targets_request *rq, struct targets *t, struct img_reader **reader,
 	struct err *e)
 {
 	const struct restore_args *a = inv->args;

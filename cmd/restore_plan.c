@@ -63,7 +63,43 @@ static void show_wanted(struct out *o, const struct target *t)
 		out_line(o, "  to confirm   nothing");
 }
 
-static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region)
+/* Where it goes, and what of the partition there is another than in the image: the table of the target stays as it is. */
+static void show_place(struct out *o, const struct img_region *r, const struct target *t)
+{
+	const struct restore_place *p = &t->place;
+	unsigned long long there = p->offset, here = r->start;
+	char number[24] = "";
+
+	if (p->partition != r->number)
+		snprintf(number, sizeof(number), "partition %u, ", r->number);
+	if (!p->at_start)
+		out_line(o, "  place        partition %u of the target, at %llu; in the image %sat %llu", p->partition, there, number, here);
+	else if (p->partition)
+		out_line(o, "  place        partition %u of %s, at %llu; in the image %sat %llu", p->partition, p->disk, there, number, here);
+	else
+		out_line(o, "  place        the start of the target; in the image at %llu", here);
+	if (p->other_type)
+		out_line(o, "  type         '%s', in the image '%s'; the partition's type will not be changed", p->type, p->image_type);
+}
+
+static void place_json(struct out *o, const struct img_region *r, const struct restore_place *p)
+{
+	bool known = p->partition;
+
+	out_object(o, "place");
+	out_bool(o, "at_start", NULL, p->at_start);
+	out_str(o, "of_disk", NULL, p->disk[0] ? p->disk : NULL);
+	out_u64(o, "partition", NULL, p->partition);
+	out_u64(o, "offset", NULL, p->offset);
+	out_str(o, "type", NULL, known ? p->type : NULL);
+	out_u64(o, "image_partition", NULL, r->number);
+	out_u64(o, "image_offset", NULL, r->start);
+	out_str(o, "image_type", NULL, p->image_type[0] ? p->image_type : NULL);
+	out_bool(o, "other_type", NULL, p->other_type);
+	out_end(o);
+}
+
+static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region, const struct target *t)
 {
 	char what[256], stored[32];
 
@@ -71,6 +107,8 @@ static void volume_will_be_written(struct out *o, const struct img_manifest *m, 
 	size_format(cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), stored);
 	out_line(o, "  will get     %s of '%s' version %llu, %s to write; nothing else is touched", what, m->name,
 		(unsigned long long)m->version, stored);
+	if (t->has_place)
+		show_place(o, &m->regions[region], t);
 }
 
 static void disk_will_be_written(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)
@@ -96,7 +134,7 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 	for (size_t i = 0; i < t->nr; i++) {
 		now_on_target(o, &t->list[i]);
 		if (m && t->only_region != SIZE_MAX)
-			volume_will_be_written(o, m, t->only_region);
+			volume_will_be_written(o, m, t->only_region, &t->list[i]);
 		else if (m && t->list[i].disk < m->nr_disks)
 			disk_will_be_written(o, m, t, &t->list[i]);
 		else
@@ -148,6 +186,8 @@ void restore_plan_json(struct out *o, const struct img_manifest *m, const struct
 		wanted_json(o, g);
 		if (m && g->disk < m->nr_disks)
 			sizes_json(o, m, t, g);
+		if (m && g->has_place)
+			place_json(o, &m->regions[t->only_region], &g->place);
 		out_end(o);
 	}
 	out_end(o);

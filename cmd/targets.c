@@ -160,6 +160,17 @@ static int name_targets(const struct targets_request *rq, struct targets *ret, s
 	return 0;
 }
 
+int targets_find_place(struct targets *t, const struct img_manifest *m, struct err *e)
+{
+	struct target *only = &t->list[0];
+
+	only->place = (struct restore_place){ .at_start = true };
+	if (only->kind == TARGET_EXISTS && restore_find_place(m, t->only_region, only->path, &only->place, e) < 0)
+		return -1;
+	only->has_place = true;
+	return 0;
+}
+
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
 	*ret = (struct targets){ .only_region = SIZE_MAX };
@@ -174,6 +185,8 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	for (size_t i = 0; i < ret->nr; i++)
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
+	if (ret->only_region != SIZE_MAX && targets_find_place(ret, rq->m, e) < 0)
+		return -1;
 	return rq->m ? restore_check_room(rq->m, ret->only_region, ret->paths->items, ret->nr, e) : 0;
 }
 

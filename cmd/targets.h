@@ -9,6 +9,7 @@
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "imager/disk/guard.h"
+#include "imager/job/job.h"
 
 struct img_manifest;
 
@@ -23,6 +24,8 @@ struct target {
 	enum target_kind kind;
 	size_t disk;        /* of the image: the target's place, but with --only the disk that holds the volume */
 	bool resumes;       /* a plain file that an unfinished restore left: nothing more is lost */
+	bool has_place;
+	struct restore_place place; /* --only: where the volume goes */
 	uint64_t need_size; /* bytes; 0: not known before the image is read from its pipe */
 	struct guard_request rq;
 	struct guard_verdict verdict;
@@ -56,6 +59,9 @@ struct targets {
  * Release with targets_free(), also after a failure.
  */
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e);
+
+/* targets_find_place - of only_region on the one target. targets_check() calls it when it knows the manifest, for a pipe the caller must. */
+int targets_find_place(struct targets *t, const struct img_manifest *m, struct err *e);
 
 /*
  * targets_confirm - every target that holds something is confirmed, by options or by typing (@may_ask)

@@ -122,3 +122,17 @@ int dev_inspect_env(const struct dev_env *env, const char *path, struct dev_info
 		return inspect_file(path, &st, ret, e);
 	return err_set(e, ERR_USAGE, 0, "'%s' is neither a block device nor a plain file", path);
 }
+
+bool dev_disk_of(const struct dev_info *partition, char *ret_path, size_t size, uint64_t *ret_start)
+{
+	const struct dev_env *env = &dev_env_system;
+	char link[PATH_MAX], dir[PATH_MAX], node[PATH_MAX];
+
+	snprintf(link, sizeof(link), "%s/dev/block/%u:%u", env->sys, partition->dev_major, partition->dev_minor);
+	if (!partition->is_partition || !dev_real(link, dir))
+		return false;
+	uint64_t start = dev_attr_u64(dir, "start", UINT64_MAX); /* in units of 512 bytes, like "size" */
+	*strrchr(dir, '/') = '\0';
+	node_path(env, strrchr(dir, '/') + 1, node);
+	return mul_u64(start, 512, ret_start) && (size_t)snprintf(ret_path, size, "%s", node) < size;
+}

@@ -26,6 +26,9 @@ int dev_list(struct dev_info **ret, size_t *ret_nr, struct err *e);
 /* dev_inspect - describe one path (device or plain file). ERR_USAGE when it does not exist. */
 int dev_inspect(const char *path, struct dev_info *ret, struct err *e);
 
+/* dev_disk_of - the disk that a partition is a part of, and where it begins there; false for what is none, or when sysfs does not tell */
+bool dev_disk_of(const struct dev_info *partition, char *ret_path, size_t size, uint64_t *ret_start);
+
 /*
  * dev_resolve - the path for what the user wrote: a path, or a selector serial=TEXT, wwn=TEXT, model~TEXT (substring), by-path=TEXT
  *

@@ -99,6 +99,23 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
  */
 bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
 
+/* Where a single volume goes, and what the target's table says about that partition. */
+struct restore_place {
+	bool at_start;         /* of a target without a table; else into a partition of the target's own table */
+	char disk[256];        /* "", or the disk of which the target is a partition */
+	unsigned partition;    /* its number on the target or that disk; 0: there is none, the fields below say nothing */
+	uint64_t offset;       /* where it begins there */
+	char type[64], image_type[64]; /* in words, else the number or GUID; image_type "": the volume was no partition */
+	bool other_type;       /* the two differ; a restore of a volume leaves the table as it is */
+};
+
+/*
+ * restore_find_place - as the restore of one region to this target will decide; the target is only read
+ *
+ * ERR_REFUSED "no-place" when the target has a table without a partition of the same place and length.
+ */
+int restore_find_place(const struct img_manifest *m, size_t region, const char *target, struct restore_place *ret, struct err *e);
+
 /*
  * restore_check_room - have the file systems of targets that are plain files, or will be made, room for what is written?
  * @only_region: SIZE_MAX, or the only region that is written

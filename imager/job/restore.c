@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "imager/disk/device.h"
 #include "imager/job/cores.h"
+#include "imager/job/place.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -68,7 +69,7 @@ static int open_targets(struct restore *rs, struct err *e)
 	return 0;
 }
 
-/* Where a single volume goes: to its own place on a disk with a fitting partition, or to the start of a target without a table. */
+/* Where a single volume goes; restore_find_place() tells the same beforehand. */
 static int place_volume(struct restore *rs, uint32_t disk, struct err *e)
 {
 	const struct img_region *r = &rs->m->regions[rs->only_region];
@@ -78,13 +79,7 @@ static int place_volume(struct restore *rs, uint32_t disk, struct err *e)
 		rs->x->disks[disk].shift = r->start;
 		return 0;
 	}
-	for (size_t i = 0; i < t->nr; i++)
-		if (t->entries[i].start == r->start && t->entries[i].len == r->len)
-			return 0;
-	err_set(e, ERR_REFUSED, 0, "'%s' has no partition at %llu with a length of %llu bytes for this volume", rs->sinks[disk]->name,
-		(unsigned long long)r->start, (unsigned long long)r->len);
-	err_hint(e, "name the partition's own device as target, or restore the whole disk");
-	return err_reason(e, "no-place");
+	return place_in_table(t, r, rs->sinks[disk]->name, e) ? 0 : -1;
 }
 
 /* The target's own GPT headers stay until the new table is written, even where the image uses those bytes for something else. */

@@ -69,3 +69,12 @@ done
 with_partitions other.img
 expect_exit 4 "$CALCO" restore whole.calco "${whole}p2" --confirm "$size"
 without_partitions
+
+# The plan tells when the partition lies elsewhere, or is of another type.
+sgdisk -a 1 -d 2 -n 2:30002:+100001 -t 2:8200 other.img >/dev/null
+with_partitions other.img
+run_calco restore whole.calco "${whole}p2" --only root --dry-run
+expect_text out "place +partition 2 of $whole, at $((30002 * 512)); in the image at $((30001 * 512))" "type +'Linux swap', in the image 'Linux filesystem'"
+run_calco restore whole.calco "${whole}p2" --only root --dry-run --json
+json_true out "(lambda p: p['at_start'] and p['of_disk'] == '$whole' and p['offset'] == 30002 * 512 and p['other_type'])(d['result']['targets'][0]['place'])"
+without_partitions
