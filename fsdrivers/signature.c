@@ -9,6 +9,7 @@
 #include "fsdrivers/signature.h"
 
 #include "base/arith.h"
+#include "base/size.h"
 
 #include <blkid.h>
 #include <fcntl.h>
@@ -119,6 +120,20 @@ int fsd_signature_read(struct blk_source *src, struct fsd_signature *ret, struct
 	return 0;
 }
 
+/*
+ * A file system inside an md member with its superblock at the end (metadata 0.90 or 1.0), as an ESP on a mirror is made. Of a part of
+ * the blocks the restored members of a set would differ from each other wherever no file lies: mismatches for every check of the array.
+ */
+static int refuse_raid_member(struct blk_source *src, const char *type, struct err *e)
+{
+	char size[32];
+
+	size_format(src->size, size);
+	return err_set(e, ERR_UNSUPPORTED, 0,
+		"%s in a member of a Linux RAID (superblock at the end); members stay equal only block for block, so all %s are copied, free space too",
+		type, size);
+}
+
 int fsd_signature_check(struct blk_source *src, const char *type, const char *also, struct err *e)
 {
 	struct fsd_signature s;
@@ -127,6 +142,8 @@ int fsd_signature_check(struct blk_source *src, const char *type, const char *al
 		return -1;
 	if (s.is_ambivalent)
 		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' carries signatures of %s and of another file system", blk_name(src), type);
+	if (!strcmp(s.type, "linux_raid_member"))
+		return refuse_raid_member(src, type, e);
 	if (s.type[0] && strcmp(s.type, type) != 0 && !(also && strcmp(s.type, also) == 0))
 		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' looks like %s, but is %s for libblkid", blk_name(src), type, s.type);
 	return 0;
