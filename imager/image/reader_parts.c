@@ -163,6 +163,28 @@ static int decode_index(struct img_reader *r, const uint8_t *p, uint64_t head_en
 	return 0;
 }
 
+/*
+ * Parts of a later version may stand between the last record and CIDS. Who walks the records meets them there, but one that must be known
+ * is told before anything is shown or written. A damaged record hides them: then the walk finds that.
+ */
+static int refuse_mandatory(struct img_reader *r, uint64_t head_end, struct err *e)
+{
+	uint8_t head[FMT_RECORD_SIZE];
+	struct err ignored = ERR_INIT;
+	struct fmt_record rec;
+
+	stream_seek(&r->s, head_end);
+	if (r->end_record) {
+		stream_seek(&r->s, r->index[r->end_record - 1]);
+		if (stream_read(&r->s, head, sizeof(head), e) < 0)
+			return -1;
+		if (fmt_get_record(head, &rec, &ignored) < 0 || !range_inside(r->s.pos, rec.stored_len, r->cids_offset))
+			return 0;
+		stream_seek(&r->s, r->s.pos + rec.stored_len);
+	}
+	return stream_find_mandatory(&r->s, r->cids_offset, e);
+}
+
 /* Of a seekable file: everything behind the records, found through the trailer. */
 int reader_file_tail(struct img_reader *r, struct err *e)
 {
@@ -198,6 +220,8 @@ int reader_file_tail(struct img_reader *r, struct err *e)
 		stream_at(&r->s, "INDX", index_offset, 0);
 		return -1;
 	}
+	if (refuse_mandatory(r, head_end, e) < 0)
+		return -1;
 	stream_seek(&r->s, head_end);
 	return 0;
 }

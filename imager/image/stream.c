@@ -175,7 +175,7 @@ static bool is_known(const uint8_t *type)
 
 static int unknown_mandatory(const struct stream *s, const struct fmt_part *p, struct err *e)
 {
-	return err_set(e, ERR_UNSUPPORTED, 0, "'%s' has a mandatory part '%s' this version does not know", s->name, p->type);
+	return err_set(e, ERR_UNSUPPORTED, 0, "'%s' needs a newer calco: this version does not know its mandatory part '%s'", s->name, p->type);
 }
 
 static int check_part(const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
@@ -238,6 +238,28 @@ static int skip_payload(struct stream *s, const struct fmt_part *p, struct err *
 	}
 	if (crc != p->crc)
 		return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' is damaged (checksum)", s->name, p->type);
+	return 0;
+}
+
+int stream_find_mandatory(struct stream *s, uint64_t end, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct err ignored = ERR_INIT;
+	struct fmt_part p;
+
+	while (s->pos < end && end - s->pos >= FMT_PART_SIZE) {
+		uint64_t at = s->pos;
+		if (stream_read(s, head, sizeof(head), e) < 0)
+			return -1;
+		if (is_known(head) || fmt_get_part(head, &p, &ignored) < 0)
+			return 0;
+		stream_at(s, p.type, at, FMT_PART_SIZE);
+		if (p.flags & FMT_MANDATORY)
+			return unknown_mandatory(s, &p, e);
+		if (!range_inside(s->pos, p.stored_len, end))
+			return 0;
+		stream_seek(s, s->pos + p.stored_len);
+	}
 	return 0;
 }
 

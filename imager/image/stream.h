@@ -52,4 +52,11 @@ int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t e
 /* stream_skip_unknown - skip parts of types nobody knows, as long as they are optional; ERR_UNSUPPORTED names a mandatory one */
 int stream_skip_unknown(struct stream *s, struct err *e);
 
+/*
+ * stream_find_mandatory - seekable only: does a mandatory part of an unknown type stand between here and end? ERR_UNSUPPORTED names it
+ *
+ * Payloads are not read, and damage is left to those who read the parts: only a part whose header is sound counts.
+ */
+int stream_find_mandatory(struct stream *s, uint64_t end, struct err *e);
+
 #endif

@@ -25,6 +25,25 @@ set_bit() {
 	PYTHON
 }
 
+# add_part IMAGE TYPE FLAGS BEFORE: a part of a later version before CIDS or INDX, with index and trailer as its writer would make them
+add_part() {
+	python3 - "$@" <<-'PYTHON'
+		import struct, sys, zlib
+		path, kind, flags, before = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3]), sys.argv[4]
+		f = open(path, "rb").read()
+		def part(kind, flags, payload):
+		    head = struct.pack("<4sHHQQI", kind, flags, 0, len(payload), len(payload), zlib.crc32(payload))
+		    return head + struct.pack("<I", zlib.crc32(head)) + payload
+		trailer = bytearray(f[-96:])
+		size, cids, indx = struct.unpack_from("<QQQ", trailer)
+		new = part(kind, flags, b"of a later version")
+		at = cids if before == "CIDS" else indx
+		n = len(new)
+		struct.pack_into("<QQQ", trailer, 0, size + n, cids + n if before == "CIDS" else cids, indx + n)
+		open(path, "wb").write(f[:at] + new + f[at:-128] + part(b"TRLR", 1, bytes(trailer)))
+	PYTHON
+}
+
 cd "$T"
 make_gpt_disk golden.img
 run_calco capture golden.img lab.calco
@@ -72,3 +91,22 @@ both 6 unsupported verify future.calco
 cp lab.calco optional.calco
 set_bit optional.calco 24
 run_calco info optional.calco
+
+# 6: a mandatory part of the future, which every command names; an unknown optional one is skipped
+for before in CIDS INDX; do
+	mkdir future-$before
+	cp lab.calco future-$before/optional.calco
+	cp lab.calco future-$before/part.calco
+	add_part future-$before/optional.calco Newp 0 $before
+	add_part future-$before/part.calco MUST 1 $before
+	for c in info verify; do
+		run_calco $c future-$before/optional.calco
+		both 6 unsupported $c future-$before/part.calco
+		json_true out '"needs a newer calco" in d["error"]["message"] and "MUST" in d["error"]["message"]'
+	done
+	truncate -s 0 new.img
+	both 6 unsupported restore future-$before/part.calco new.img --yes
+	[ ! -s new.img ] || fail "restore wrote before it looked"
+	run_calco ls future-$before
+	expect_text out 'optional\.calco +complete' 'part\.calco +unsupported .*needs a newer calco.*MUST'
+done

@@ -335,6 +335,9 @@ START_TEST(unknown_parts)
 		t.len = s.len;
 		t.file = insert_part(s.file, &t.len, before[i], "MUST", FMT_MANDATORY, "x");
 		refused(t.file, t.len, ERR_UNSUPPORTED, "'MUST'");
+		/* Of a file it is told before anybody trusts the head: info and ls read no more. */
+		ck_assert_ptr_null(open_bytes(t.file, t.len, &e));
+		ck_assert_msg(e.code == ERR_UNSUPPORTED && strstr(e.msg, "needs a newer calco"), "%s", e.msg);
 		free(t.file);
 		/* A known part is no unknown one. */
 		t.len = s.len;
