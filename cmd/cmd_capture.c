@@ -189,6 +189,8 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 	struct capture_result r = { .manifest = NULL };
 	struct progress_ui ui;
 
+	if (guard_distinct("source", o->disks, o->nr_disks, e) < 0)
+		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++)
 		if (guard_source(o->disks[i], e) < 0)
 			return -1;

@@ -70,34 +70,11 @@ static int check_new_file(const struct target *t, struct err *e)
 	return err_hint(e, "make the file first, at least as large as the disk: truncate -s SIZE %.100s", t->path);
 }
 
-/*
- * What must not be target i: the image, the folder of the state file, and the other targets. Each target gets its own NULL-terminated
- * list in one array of nr * (nr + 3) places.
- */
-static const char **list_in_use(const struct targets_request *rq, struct targets *t, size_t i)
-{
-	const char **list = t->in_use + i * (t->nr + 3);
-	size_t n = 0;
-
-	if (!image_is_pipe(rq->image))
-		list[n++] = rq->image;
-	if (t->state_folder[0])
-		list[n++] = t->state_folder;
-	for (size_t k = 0; k < t->nr; k++)
-		if (k != i && t->list[k].kind != TARGET_MISSING)
-			list[n++] = t->paths->items[k];
-	list[n] = NULL;
-	return list;
-}
-
 static int check_target(const struct targets_request *rq, struct targets *all, size_t i, struct err *e)
 {
 	struct target *t = &all->list[i];
 	bool exists = t->kind == TARGET_EXISTS;
 
-	for (size_t k = 0; k < i; k++)
-		if (!strcmp(t->path, all->list[k].path))
-			return err_set(e, ERR_USAGE, 0, "the target '%s' is named twice", t->path);
 	t->need_size = need_of(rq, all, t);
 	if (!exists && check_new_file(t, e) < 0)
 		return -1;
@@ -105,7 +82,7 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 		.target = t->path,
 		.need_size = exists ? t->need_size : 0,
 		.need_sector_size = exists && rq->m ? rq->m->disks[t->disk].sector_size : 0,
-		.in_use = list_in_use(rq, all, i),
+		.in_use = all->in_use,
 		.yes = rq->yes,
 		.confirm = i < rq->confirm->nr ? rq->confirm->items[i] : NULL,
 	};
@@ -146,8 +123,7 @@ static int name_targets(const struct targets_request *rq, struct targets *ret, s
 	if (!ret->paths)
 		return -1;
 	ret->list = alloc_array(rq->nr_disks, sizeof(*ret->list));
-	ret->in_use = alloc_array(rq->nr_disks * (rq->nr_disks + 3), sizeof(*ret->in_use)); /* at most 64 disks */
-	if (!ret->list || !ret->in_use)
+	if (!ret->list)
 		return err_nomem(e, "the list of targets");
 	ret->nr = rq->nr_disks;
 	for (size_t i = 0; i < ret->nr; i++) {
@@ -180,8 +156,13 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 		return -1;
 	if (rq->state_file)
 		(void)folder_of(rq->state_file, ret->state_folder, sizeof(ret->state_folder)); /* too long: nothing will be saved there */
-	if (name_targets(rq, ret, e) < 0)
+	if (name_targets(rq, ret, e) < 0 || guard_distinct("target", ret->paths->items, ret->nr, e) < 0)
 		return -1;
+	size_t nr = 0;
+	if (!image_is_pipe(rq->image))
+		ret->in_use[nr++] = rq->image;
+	if (ret->state_folder[0])
+		ret->in_use[nr++] = ret->state_folder;
 	for (size_t i = 0; i < ret->nr; i++)
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
@@ -254,6 +235,5 @@ void targets_free(struct targets *t)
 {
 	disk_paths_free(t->paths);
 	free(t->list);
-	free(t->in_use);
 	*t = (struct targets){ .only_region = SIZE_MAX };
 }

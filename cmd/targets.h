@@ -48,14 +48,14 @@ struct targets {
 	struct disk_paths *paths;
 	struct target *list;
 	size_t nr;
-	const char **in_use; /* the image, the state folder, and for each target the others: see targets.c */
+	const char *in_use[3]; /* what no target may be or hold: the image, the folder of the state file; NULL-terminated */
 	char state_folder[PATH_MAX];
 };
 
 /*
  * targets_check - resolve and judge all targets; nothing is written
  *
- * ERR_USAGE: wrong number, no such device, or a new file for an image whose size is not known; ERR_REFUSED: the guard's reason.
+ * ERR_USAGE: wrong number, the same disk twice, no such device, or a new file for an image whose size is not known; ERR_REFUSED: the guard's reason.
  * Release with targets_free(), also after a failure.
  */
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e);

@@ -26,6 +26,7 @@ int dev_users_env(const struct dev_env *env, const struct dev_info *dev, bool wa
 	struct err *e);
 int guard_check_env(const struct dev_env *env, const struct guard_request *rq, struct guard_verdict *ret, struct err *e);
 int guard_source_env(const struct dev_env *env, const char *path, struct err *e);
+int guard_distinct_env(const struct dev_env *env, const char *what, const char *const *paths, size_t nr, struct err *e);
 
 /* dev_describe - fill *ret from the sysfs folder of a disk or partition, its real path (".../block/sda/sda1") */
 int dev_describe(const struct dev_env *env, const char *dir, struct dev_info *ret, struct err *e);

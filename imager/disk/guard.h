@@ -55,4 +55,13 @@ int guard_confirm(const struct guard_request *rq, const struct guard_verdict *v,
  */
 int guard_source(const char *path, struct err *e);
 
+/*
+ * guard_distinct - several disks of one job: no two are the same by different names, and none lies on another
+ * @what: what they are to the job, for the message: "source", "target"
+ *
+ * A disk and its partition, a file and a loop device over it, an LV and the disk under it: ERR_USAGE that names both. What does not
+ * exist yet is compared by its name.
+ */
+int guard_distinct(const char *what, const char *const *paths, size_t nr, struct err *e);
+
 #endif
