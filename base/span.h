@@ -51,6 +51,11 @@ static inline uint16_t span_le16(struct span *s, size_t off)
 	return p ? (uint16_t)(p[0] | p[1] << 8) : 0;
 }
 
+static inline uint16_t get_le16(const uint8_t *p)
+{
+	return (uint16_t)(p[0] | p[1] << 8);
+}
+
 static inline uint32_t get_le32(const uint8_t *p)
 {
 	return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;

@@ -4,7 +4,7 @@
  *
  * An own parser and not libext2fs, because every byte is hostile here and nothing may ever be written. Reading order:
  * super.c (superblock), layout.c (arithmetic), group.c (descriptors), journal.c and inode.c (the journal's place),
- * state.c (safe to copy?), map.c (used and zero blocks).
+ * state.c (safe to copy?), map.c (used and zero blocks), marks.c and files.c (is all that is in use marked as used?).
  */
 #include "fsdrivers/ext/ext.h"
 

@@ -58,6 +58,22 @@
 #define EXT_BG_INODE_UNINIT 0x0001U
 #define EXT_BG_BLOCK_UNINIT 0x0002U
 
+/* i_mode */
+#define EXT_S_IFMT  0xF000U
+#define EXT_S_IFDIR 0x4000U
+#define EXT_S_IFREG 0x8000U
+#define EXT_S_IFLNK 0xA000U
+
+/* i_flags */
+#define EXT_INODE_EXTENTS     0x00080000U
+#define EXT_INODE_INLINE_DATA 0x10000000U
+
+/* where an inode's blocks are: direct pointers, extents */
+#define EXT_NR_DIRECT    12U
+#define EXT_EXTENT_MAGIC 0xF30AU
+#define EXT_MAX_DEPTH    5
+#define EXT_MAX_INIT_LEN 32768U /* a longer extent is unwritten, and that much shorter */
+
 /* The superblock after decoding and checking: every relation below holds once ext_super_check() returned 0. */
 struct ext_super {
 	uint32_t compat, incompat, ro_compat;
@@ -96,6 +112,7 @@ struct ext_group {
 	uint32_t block_bitmap_csum, inode_bitmap_csum;    /* as on disk; 16 bits with 32-byte descriptors */
 	uint32_t itable_used;                             /* blocks of the inode table that may hold inodes */
 	uint32_t nr_free;                                 /* clusters, by the descriptor's count */
+	uint32_t nr_inodes;                               /* that may be in use, by the descriptor; behind them may be garbage */
 	uint16_t flags;                                   /* 0 where no checksum vouches for them */
 };
 
@@ -183,10 +200,17 @@ void ext_runs_free(struct ext_runs *r);
 /* inode.c */
 struct ext_inode {
 	uint32_t number, generation, flags;
-	uint16_t mode;
+	uint16_t mode, nr_links;
 	uint64_t size;
+	uint64_t xattr_block; /* 0: none */
 	uint8_t i_block[60];
 };
+/* ext_inode_decode - fields only; raw has sb->inode_size bytes */
+void ext_inode_decode(const struct ext_super *sb, uint32_t number, const uint8_t *raw, struct ext_inode *ret);
+/* ext_inode_csum_good - with metadata_csum. raw is changed: the checksum fields count as zero. */
+bool ext_inode_csum_good(const struct ext_volume *v, uint32_t number, uint8_t *raw);
+/* ext_node_csum_good - with metadata_csum, of a block of an inode's extent tree */
+bool ext_node_csum_good(const struct ext_volume *v, const struct ext_inode *inode, const uint8_t *node);
 int ext_inode_read(struct ext_volume *v, uint32_t number, struct ext_inode *ret, struct err *e);
 /* ext_inode_runs - where the first nr_blocks blocks of a file stand, in the file's order; a hole is ERR_CORRUPT */
 int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret,
@@ -199,6 +223,30 @@ int ext_journal_read(struct ext_volume *v, struct err *e);
 /* state.c */
 /* ext_judge - fill state, reason, detail, advice and notice */
 int ext_judge(struct ext_volume *v, uint32_t nr_bad_groups, struct err *e);
+
+/* marks.c */
+/* ext_next_bit - the first bit of the wanted value in [from, nr), or nr. The map holds whole 64-bit words. */
+uint32_t ext_next_bit(const uint8_t *map, uint32_t nr, uint32_t from, bool value);
+/* Blocks marked as used; what is asked for lies inside the file system, behind first_data_block. */
+struct ext_marks {
+	const struct ext_super *sb;
+	uint8_t **maps; /* for each group a bitmap, or NULL: nothing is marked */
+};
+int ext_marks_init(struct ext_marks *m, const struct ext_super *sb, struct err *e);
+void ext_marks_free(struct ext_marks *m);
+/* ext_marks_load - the bitmap of a group, as on the disk */
+int ext_marks_load(struct ext_marks *m, uint32_t group, const uint8_t *bitmap, struct err *e);
+int ext_marks_add(struct ext_marks *m, uint64_t start, uint64_t nr, struct err *e);
+/* ext_marks_has - are all these blocks marked? *ret_free is the first that is not */
+bool ext_marks_has(const struct ext_marks *m, uint64_t start, uint64_t nr, uint64_t *ret_free);
+
+/* files.c */
+/*
+ * ext_check_files - what the layout demands and what inodes use is marked as used, else ERR_CORRUPT
+ * @marks: all bitmaps; groups without one get their marks here
+ * @buf: 1 MiB for reading
+ */
+int ext_check_files(struct ext_volume *v, struct ext_marks *marks, uint8_t *buf, struct err *e);
 
 /* map.c */
 int ext_map(struct fsd_volume *fv, fsd_extent_fn emit, void *arg, struct err *e);

@@ -36,22 +36,19 @@ static bool desc_csum_good(const struct ext_volume *v, uint32_t group, const uin
 }
 
 /*
- * Blocks of the inode table that may hold inodes. The rest was never used: the kernel skips it, and where
+ * The inodes that may be in use, and the blocks of the inode table that hold them. The rest was never used: the kernel skips it, and where
  * INODE_ZEROED is missing its lazy initialisation writes zeros there at any time after a mount. So zeros are what
  * stands there or what may come to stand there, whether the flag is set or not.
  */
-static int itable_used(const struct ext_super *sb, uint16_t flags, uint32_t nr_unused, uint32_t group,
-	uint32_t *ret, struct err *e)
+static int inodes_used(const struct ext_super *sb, uint32_t nr_unused, uint32_t group, struct ext_group *g, struct err *e)
 {
 	if (nr_unused > sb->inodes_per_group)
 		return err_set(e, ERR_CORRUPT, 0, "ext group %u says that %u of its %u inodes were never used",
 			group, nr_unused, sb->inodes_per_group);
-	if (!ext_has_group_csum(sb))
-		*ret = sb->itable_blocks;
-	else if (flags & EXT_BG_INODE_UNINIT)
-		*ret = 0;
-	else
-		*ret = (uint32_t)ceil_div_u64(sb->inodes_per_group - nr_unused, sb->inodes_per_block);
+	g->nr_inodes = sb->inodes_per_group;
+	if (ext_has_group_csum(sb))
+		g->nr_inodes = g->flags & EXT_BG_INODE_UNINIT ? 0 : sb->inodes_per_group - nr_unused;
+	g->itable_used = (uint32_t)ceil_div_u64(g->nr_inodes, sb->inodes_per_block);
 	return 0;
 }
 
@@ -81,7 +78,7 @@ static int decode_desc(struct ext_volume *v, uint32_t group, const uint8_t *d, u
 	}
 	if (ext_has_group_csum(sb) && !desc_csum_good(v, group, d))
 		++*nr_bad;
-	return itable_used(sb, g->flags, ext_has_group_csum(sb) ? nr_unused : 0, group, &g->itable_used, e);
+	return inodes_used(sb, ext_has_group_csum(sb) ? nr_unused : 0, group, g, e);
 }
 
 /*

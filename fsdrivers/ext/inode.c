@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Reading one inode and finding its blocks, by extent tree or by indirect blocks (ext4 docs, inodes.rst, ifork.rst,
- * blockmap.rst). Only the journal is looked up this way; whatever is unusual for it (holes, unwritten extents, wrong
+ * blockmap.rst). Only the journal is looked up this way (for all files see files.c); whatever is unusual for it (holes, unwritten extents, wrong
  * checksums) is an error here, and the caller then keeps the journal whole.
  */
 #include "fsdrivers/ext/ext.h"
@@ -10,14 +10,8 @@
 
 #include <string.h>
 
-#define FLAG_EXTENTS      0x00080000U
-#define FLAG_INLINE_DATA  0x10000000U
-#define EXTENT_MAGIC      0xF30AU
-#define MAX_EXTENT_DEPTH  5
 #define MAX_EXTENT_NODES  4096U
-#define MAX_EXTENT_LEN    32768U  /* longer means "unwritten" */
 #define MAX_RUNS          65536U
-#define NR_DIRECT         12U
 
 #define I_CHECKSUM_LO 0x7C
 #define I_EXTRA_ISIZE 0x80
@@ -32,8 +26,7 @@ static uint32_t inode_seed(const struct ext_volume *v, uint32_t number, uint32_t
 	return ext_crc32c(&v->crc, v->sb.csum_seed, b, sizeof(b));
 }
 
-/* raw is changed: the checksum fields count as zero */
-static bool inode_csum_good(const struct ext_volume *v, uint32_t number, uint8_t *raw)
+bool ext_inode_csum_good(const struct ext_volume *v, uint32_t number, uint8_t *raw)
 {
 	struct span s = span_of(raw, v->sb.inode_size);
 	bool has_hi = v->sb.inode_size > 128 && span_le16(&s, I_EXTRA_ISIZE) >= 4;
@@ -46,6 +39,24 @@ static bool inode_csum_good(const struct ext_volume *v, uint32_t number, uint8_t
 	put_le16(raw, I_CHECKSUM_LO, 0);
 	uint32_t crc = ext_crc32c(&v->crc, inode_seed(v, number, span_le32(&s, 0x64)), raw, v->sb.inode_size);
 	return want == (has_hi ? crc : crc & 0xFFFF);
+}
+
+void ext_inode_decode(const struct ext_super *sb, uint32_t number, const uint8_t *raw, struct ext_inode *ret)
+{
+	struct span s = span_of(raw, sb->inode_size);
+
+	*ret = (struct ext_inode){
+		.number = number,
+		.generation = span_le32(&s, 0x64),
+		.flags = span_le32(&s, 0x20),
+		.mode = span_le16(&s, 0x00),
+		.nr_links = span_le16(&s, 0x1A),
+		.size = span_le32(&s, 0x04) | (uint64_t)span_le32(&s, 0x6C) << 32,
+		.xattr_block = span_le32(&s, 0x68),
+	};
+	if (sb->incompat & EXT_INCOMPAT_64BIT)
+		ret->xattr_block |= (uint64_t)span_le16(&s, 0x76) << 32;
+	span_copy(&s, 0x28, ret->i_block, sizeof(ret->i_block));
 }
 
 int ext_inode_read(struct ext_volume *v, uint32_t number, struct ext_inode *ret, struct err *e)
@@ -63,16 +74,8 @@ int ext_inode_read(struct ext_volume *v, uint32_t number, struct ext_inode *ret,
 	uint64_t off = v->groups[group].inode_table * sb->block_size + (uint64_t)index * sb->inode_size;
 	if (blk_read(v->src, off, raw, sb->inode_size, e) < 0)
 		return err_wrap(e, "reading inode %u", number);
-	struct span s = span_of(raw, sb->inode_size);
-	*ret = (struct ext_inode){
-		.number = number,
-		.generation = span_le32(&s, 0x64),
-		.flags = span_le32(&s, 0x20),
-		.mode = span_le16(&s, 0x00),
-		.size = span_le32(&s, 0x04) | (uint64_t)span_le32(&s, 0x6C) << 32,
-	};
-	span_copy(&s, 0x28, ret->i_block, sizeof(ret->i_block));
-	if (ext_has_metadata_csum(sb) && !inode_csum_good(v, number, raw))
+	ext_inode_decode(sb, number, raw, ret);
+	if (ext_has_metadata_csum(sb) && !ext_inode_csum_good(v, number, raw))
 		return err_set(e, ERR_CORRUPT, 0, "inode %u has a wrong checksum", number);
 	return 0;
 }
@@ -133,15 +136,15 @@ static int walk_pointers(struct walk *w, const uint8_t *ptrs, uint32_t nr, int l
 	return 0;
 }
 
-static bool extent_block_csum_good(struct walk *w, const uint8_t *node)
+bool ext_node_csum_good(const struct ext_volume *v, const struct ext_inode *inode, const uint8_t *node)
 {
-	struct span s = span_of(node, w->v->sb.block_size);
+	struct span s = span_of(node, v->sb.block_size);
 	size_t tail = 12 + 12 * (size_t)span_le16(&s, 4);
 	uint32_t want = span_le32(&s, tail);
 
 	if (s.bad)
 		return false;
-	return ext_crc32c(&w->v->crc, inode_seed(w->v, w->inode->number, w->inode->generation), node, tail) == want;
+	return ext_crc32c(&v->crc, inode_seed(v, inode->number, inode->generation), node, tail) == want;
 }
 
 static int walk_extents(struct walk *w, struct span s, int depth, struct err *e);
@@ -154,7 +157,7 @@ static int walk_index(struct walk *w, uint64_t block, int depth, struct err *e)
 	AUTO_FREE uint8_t *buf = walk_read(w, block, e);
 	if (!buf)
 		return -1;
-	if (ext_has_metadata_csum(&w->v->sb) && !extent_block_csum_good(w, buf))
+	if (ext_has_metadata_csum(&w->v->sb) && !ext_node_csum_good(w->v, w->inode, buf))
 		return err_set(
 			e, ERR_CORRUPT, 0, "extent block %llu has a wrong checksum", (unsigned long long)block);
 	return walk_extents(w, span_of(buf, w->v->sb.block_size), depth, e);
@@ -162,10 +165,10 @@ static int walk_index(struct walk *w, uint64_t block, int depth, struct err *e)
 
 static int walk_extent(struct walk *w, const uint8_t *x, struct err *e)
 {
-	uint32_t len = (uint32_t)(x[4] | x[5] << 8);
-	uint64_t start = get_le32(x + 8) | (uint64_t)(x[6] | x[7] << 8) << 32;
+	uint32_t len = get_le16(x + 4);
+	uint64_t start = get_le32(x + 8) | (uint64_t)get_le16(x + 6) << 32;
 
-	if (len == 0 || len > MAX_EXTENT_LEN || get_le32(x) != w->done)
+	if (len == 0 || len > EXT_MAX_INIT_LEN || get_le32(x) != w->done)
 		return err_set(e, ERR_CORRUPT, 0, "inode %u has a hole or an unwritten extent", w->inode->number);
 	return walk_found(w, start, len, e);
 }
@@ -177,13 +180,13 @@ static int walk_extents(struct walk *w, struct span s, int depth, struct err *e)
 
 	if (depth < 0) /* the root says how deep the tree is */
 		depth = own_depth;
-	if (span_le16(&s, 0) != EXTENT_MAGIC || nr == 0 || own_depth != depth || depth > MAX_EXTENT_DEPTH)
+	if (span_le16(&s, 0) != EXT_EXTENT_MAGIC || nr == 0 || own_depth != depth || depth > EXT_MAX_DEPTH)
 		return err_set(e, ERR_CORRUPT, 0, "extent tree of inode %u is damaged", w->inode->number);
 	for (uint32_t i = 0; i < nr && w->done < w->nr_blocks; i++) {
 		const uint8_t *x = span_at(&s, 12 + 12UL * i, 12);
 		if (!x)
 			return err_set(e, ERR_CORRUPT, 0, "extent tree of inode %u is cut short", w->inode->number);
-		uint64_t child = get_le32(x + 4) | (uint64_t)(x[8] | x[9] << 8) << 32;
+		uint64_t child = get_le32(x + 4) | (uint64_t)get_le16(x + 8) << 32;
 		if ((depth ? walk_index(w, child, depth - 1, e) : walk_extent(w, x, e)) < 0)
 			return -1;
 	}
@@ -196,14 +199,14 @@ int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t
 	struct walk w = { .v = v, .inode = inode, .runs = ret, .nr_blocks = nr_blocks };
 	int r = 0;
 
-	if (inode->flags & FLAG_INLINE_DATA)
+	if (inode->flags & EXT_INODE_INLINE_DATA)
 		return err_set(e, ERR_CORRUPT, 0, "inode %u holds its data inline", inode->number);
-	if (inode->flags & FLAG_EXTENTS) {
+	if (inode->flags & EXT_INODE_EXTENTS) {
 		r = walk_extents(&w, span_of(inode->i_block, sizeof(inode->i_block)), -1, e);
 	} else {
-		r = walk_pointers(&w, inode->i_block, NR_DIRECT, 0, e);
+		r = walk_pointers(&w, inode->i_block, EXT_NR_DIRECT, 0, e);
 		for (int level = 1; level <= 3 && r == 0; level++)
-			r = walk_pointers(&w, inode->i_block + 4 * (NR_DIRECT + (unsigned)level - 1), 1, level, e);
+			r = walk_pointers(&w, inode->i_block + 4 * (EXT_NR_DIRECT + (unsigned)level - 1), 1, level, e);
 	}
 	if (r == 0 && w.done < nr_blocks)
 		return err_set(e, ERR_CORRUPT, 0, "inode %u ends after %llu of %llu blocks", inode->number,

@@ -24,8 +24,6 @@
 #define JBD2_CSUM_V3      0x10U
 #define JBD2_KNOWN        0x3FU        /* revoke, 64bit, async_commit, csum_v2, csum_v3, fast_commit */
 #define MAX_BLOCKS        (1U << 24)   /* mke2fs makes at most 10240000 */
-#define S_IFMT_           0xF000U
-#define S_IFREG_          0x8000U
 
 /* jbd2 is big-endian */
 static uint32_t be32(struct span *s, size_t off)
@@ -103,7 +101,7 @@ static int read_internal(struct ext_volume *v, struct err *e)
 	ext_runs_free(&first);
 	if (r < 0 || check_jbd2_super(v, raw, &len, e) < 0)
 		return -1;
-	if ((inode.mode & S_IFMT_) != S_IFREG_ || inode.size / v->sb.block_size < len)
+	if ((inode.mode & EXT_S_IFMT) != EXT_S_IFREG || inode.size / v->sb.block_size < len)
 		return err_set(e, ERR_CORRUPT, 0, "its inode is not a file of %u blocks", len);
 	if (!agrees_with_backup(&v->sb, &inode))
 		return err_set(e, ERR_CORRUPT, 0, "its inode differs from the copy in the superblock");

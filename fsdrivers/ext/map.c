@@ -9,6 +9,8 @@
  * Zero: the journal's body and the never used tails of inode tables. Since used wins over zero, both are cut out of
  * what the bitmaps call used.
  *
+ * Bitmaps that are wrong in a consistent way are found by what uses the blocks: files.c.
+ *
  * In any state but clean the maps are not to be believed (they may be stale, or change under us, or be wrong), so
  * the whole file system counts as used.
  */
@@ -65,20 +67,6 @@ static bool bitmap_csum_good(const struct ext_volume *v, const uint8_t *map, uin
 	return want == (v->sb.desc_size >= 64 ? crc : crc & 0xFFFF);
 }
 
-/* The first bit of the wanted value in [from, nr), or nr. The buffer holds whole 64-bit words. */
-static uint32_t next_bit(const uint8_t *map, uint32_t nr, uint32_t from, bool value)
-{
-	uint64_t flip = value ? 0 : ~0ULL;
-
-	while (from < nr) {
-		uint64_t word = (get_le64(map + from / 64 * 8) ^ flip) >> from % 64;
-		if (word)
-			return (uint32_t)min_u64(nr, from + (uint32_t)__builtin_ctzll(word));
-		from = (from | 63) + 1;
-	}
-	return nr;
-}
-
 struct mapper {
 	struct ext_volume *v;
 	fsd_extent_fn emit;
@@ -86,6 +74,7 @@ struct mapper {
 	struct ext_runs zero;   /* sorted, not overlapping */
 	size_t zero_pos;        /* zero runs before this one end before the used run under work */
 	struct ext_run pending; /* used run that the next one may continue */
+	struct ext_marks marks; /* what the bitmaps say, for ext_check_files() */
 };
 
 static int emit_blocks(struct mapper *m, uint64_t start, uint64_t end, enum ext_state state, struct err *e)
@@ -132,17 +121,17 @@ static int map_bitmap(struct mapper *m, uint32_t group, const uint8_t *map, stru
 	uint32_t nr = (uint32_t)ceil_div_u64(nr_blocks, sb->cluster_blocks);
 
 	uint32_t nr_free = nr;
-	for (uint32_t bit = next_bit(map, nr, 0, true); bit < nr;) {
-		uint32_t end = next_bit(map, nr, bit, false);
+	for (uint32_t bit = ext_next_bit(map, nr, 0, true); bit < nr;) {
+		uint32_t end = ext_next_bit(map, nr, bit, false);
 		uint64_t first = (uint64_t)bit * sb->cluster_blocks;
 		/* the last cluster may be cut by the end of the file system */
 		uint64_t last = min_u64((uint64_t)end * sb->cluster_blocks, nr_blocks);
 		if (add_used(m, start + first, last - first, e) < 0)
 			return -1;
 		nr_free -= end - bit;
-		bit = next_bit(map, nr, end, true);
+		bit = ext_next_bit(map, nr, end, true);
 	}
-	/* Without checksums nothing else tells that a bitmap lost bits, and with them data that files use. */
+	/* Of a bitmap without a checksum this tells that bits were lost; where the count lost them too, files.c does. */
 	if (nr_free != m->v->groups[group].nr_free)
 		return err_set(e, ERR_CORRUPT, 0, "block bitmap of ext group %u has %u free clusters, its descriptor counts %u", group, nr_free,
 			m->v->groups[group].nr_free);
@@ -163,7 +152,7 @@ static int map_bitmaps(struct mapper *m, uint8_t *buf, struct err *e)
 		if (ext_has_metadata_csum(&v->sb) &&
 			!bitmap_csum_good(v, map, v->sb.clusters_per_group, v->groups[i].block_bitmap_csum))
 			return err_set(e, ERR_CORRUPT, 0, "block bitmap of ext group %u has a wrong checksum", i);
-		if (map_bitmap(m, i, map, e) < 0)
+		if (map_bitmap(m, i, map, e) < 0 || ext_marks_load(&m->marks, i, map, e) < 0)
 			return -1;
 	}
 	return m->pending.nr_blocks ? flush_pending(m, e) : 0;
@@ -188,7 +177,7 @@ static int find_zero_tails(struct mapper *m, uint8_t *buf, struct err *e)
 			bool good = !ext_has_metadata_csum(sb) ||
 				bitmap_csum_good(v, map, sb->inodes_per_group, g->inode_bitmap_csum);
 			uint32_t first = g->itable_used * sb->inodes_per_block;
-			if (!good || next_bit(map, sb->inodes_per_group, first, true) < sb->inodes_per_group)
+			if (!good || ext_next_bit(map, sb->inodes_per_group, first, true) < sb->inodes_per_group)
 				g->itable_used = sb->itable_blocks;
 		}
 		uint32_t nr = sb->itable_blocks - g->itable_used;
@@ -267,13 +256,18 @@ int ext_map(struct fsd_volume *fv, fsd_extent_fn emit, void *arg, struct err *e)
 	AUTO_FREE uint8_t *buf = aligned_alloc(4096, READ_SIZE);
 	if (!buf)
 		return err_nomem(e, "ext bitmaps");
-	int r = collect_zero(&m, buf, e);
+	int r = ext_marks_init(&m.marks, &v->sb, e);
+	if (r == 0)
+		r = collect_zero(&m, buf, e);
 	if (r == 0)
 		r = emit_zero(&m, e);
 	if (r == 0)
 		r = emit_metadata(&m, e);
 	if (r == 0)
 		r = map_bitmaps(&m, buf, e);
+	if (r == 0)
+		r = ext_check_files(v, &m.marks, buf, e);
+	ext_marks_free(&m.marks);
 	ext_runs_free(&m.zero);
 	return r;
 }
