@@ -125,6 +125,8 @@ static int read_gpt(struct blk_source *src, bool try_both, const struct sector0 
 	if (!score(&g)) {
 		r = s->file_system ? 0 : gpt_damaged(src, &g, protective, e);
 	} else {
+		if (g.sector_size != t->sector_size)
+			pt_notice(t, "the GPT was made for sectors of %u bytes; that size is used", g.sector_size);
 		r = pt_gpt_read(&g, src->size, t, e) < 0 ? -1 : 1;
 		t->is_hybrid = is_hybrid(&s->mbr);
 		if (t->is_hybrid)

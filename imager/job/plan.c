@@ -4,11 +4,13 @@
 
 #include "base/arith.h"
 #include "fsdrivers/fsdriver.h"
+#include "fsdrivers/signature.h"
 #include "imager/disk/table.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #define MAX_ARM_BYTES ((uint64_t)16 << 20)
 
@@ -290,6 +292,45 @@ static int add_disk(struct plan *p, struct err *e)
 	return 0;
 }
 
+/* How many partitions begin with something that libblkid knows, if the table's sectors were factor times as large? */
+static int count_known(const struct plan *p, uint64_t factor, unsigned *ret, struct err *e)
+{
+	struct err ignored = ERR_INIT;
+	struct fsd_signature s;
+
+	*ret = 0;
+	for (size_t i = 0; i < p->table->nr; i++) {
+		uint64_t start = p->table->entries[i].start * factor; /* an MBR's are below 2^32 sectors */
+		uint64_t len = p->table->entries[i].len * factor;
+		if (!range_inside(start, len, p->src->size))
+			continue;
+		AUTO(blk_source) struct blk_source *window = blk_window(p->src, start, len, "", &ignored);
+		if (window && fsd_signature_read(window, &s, e) < 0)
+			return -1;
+		*ret += window && (s.type[0] || s.is_ambivalent);
+	}
+	return 0;
+}
+
+/* An MBR does not say how large its sectors are, and a plain file has none. The content may tell that a guess of 512 was wrong. */
+static int hint_sector_size(const struct plan *p, struct err *e)
+{
+	unsigned known, known_4k;
+	struct stat st;
+	uint64_t off;
+	int fd = blk_fd(p->src, &off);
+
+	if (p->table->kind != PT_MBR || p->table->sector_size != 512 || p->o->sector_size || fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	if (count_known(p, 1, &known, e) < 0 || count_known(p, 4096 / 512, &known_4k, e) < 0)
+		return -1;
+	if (known || !known_4k)
+		return 0;
+	progress_notice(p->p, "%s: no partition begins with a file system where sectors have 512 bytes, but %u would with sectors of 4096: "
+		"if this is a copy of such a disk, add --sector-size 4096", blk_name(p->src), known_4k);
+	return 0;
+}
+
 int plan_disk(struct img_manifest *m, struct blk_source *src, const struct plan_options *o, const struct progress *prog, struct err *e)
 {
 	AUTO(pt_table) struct pt_table *table = NULL;
@@ -304,7 +345,7 @@ int plan_disk(struct img_manifest *m, struct blk_source *src, const struct plan_
 	if (pt_read(src, o->sector_size, &table, e) < 0)
 		return -1;
 	p.table = table;
-	if (add_disk(&p, e) < 0)
+	if (add_disk(&p, e) < 0 || hint_sector_size(&p, e) < 0)
 		return -1;
 	int r = pt_regions(table, src->size, o->raw_gaps, &regions, &nr, e);
 	for (size_t i = 0; i < table->nr_notices; i++)

@@ -25,6 +25,8 @@ also_check() {
 
 # As a file: the sector size follows from the place of the GPT.
 round_trip $disk
+run_calco capture $disk --dry-run
+expect_text err 'GPT was made for sectors of 4096 bytes'
 run_calco info $disk.calco --json
 json_true out 'd["result"]["disks"][0]["sector_size"] == 4096 and d["result"]["disks"][0]["table"] == "gpt"'
 
@@ -50,3 +52,26 @@ expect_exit 4 "$CALCO" restore device.calco "$dev" --yes --json
 json_true out 'd["error"]["reason"] == "sector-size"'
 detach "$dev"
 [ "$(hash_of small-sectors.img)" = "$(head -c "$(stat -c %s $disk)" /dev/zero | hash_of -)" ] || fail "the refused target was written"
+
+# An MBR in a file tells no sector size: 512 is taken, and where the content says otherwise that is hinted at.
+truncate -s 64M mbr.img
+attach mbr.img --sector-size 4096
+printf 'start=256, size=4096\nstart=8192, size=2048, type=82\n' | sfdisk -q --no-tell-kernel --no-reread "$dev"
+sync "$dev"
+detach "$dev"
+truncate -s 16M part.img
+mke2fs -q -t ext4 part.img
+dd if=part.img of=mbr.img bs=4096 seek=256 conv=notrunc,sparse status=none
+run_calco capture mbr.img --dry-run
+expect_text err 'but 1 would with sectors of 4096: .*add --sector-size 4096'
+run_calco capture mbr.img --dry-run --sector-size 4096 --json
+expect_no_text err sector-size
+json_true out '[(v["type"]) for v in d["result"]["volumes"]][:1] == ["ext4"]'
+# No hint where 512 is right, or nothing tells.
+truncate -s 64M mbr512.img
+printf 'start=2048, size=32768\nstart=65536, size=2048, type=82\n' | sfdisk -q mbr512.img
+run_calco capture mbr512.img --dry-run
+expect_no_text err sector-size
+dd if=part.img of=mbr512.img bs=512 seek=2048 conv=notrunc,sparse status=none
+run_calco capture mbr512.img --dry-run
+expect_no_text err sector-size
