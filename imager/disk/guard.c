@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 int guard_check(const struct guard_request *rq, struct guard_verdict *ret, struct err *e)
 {
@@ -299,6 +300,10 @@ static int check_fit(const struct guard_request *rq, const struct guard_verdict 
 		err_set(e, ERR_REFUSED, 0, "'%s' is read-only", d->path);
 		return refuse(e, "read-only", d->is_file ? "make it writable, or choose another file"
 						       : "look for a write-protect switch, or use blockdev --setrw");
+	}
+	if (!d->is_file && access(d->path, W_OK) < 0 && errno == EACCES) {
+		err_set(e, ERR_FAILED, errno, "'%s' cannot be opened for writing", d->path);
+		return refuse(e, "no-permission", "run it as root (sudo calco ...)");
 	}
 	if (!d->is_file && rq->need_sector_size && d->sector_size != rq->need_sector_size) {
 		err_set(e, ERR_REFUSED, 0,

@@ -37,7 +37,7 @@ struct guard_verdict {
  * guard_check - everything but the confirmation: exists, not mounted, not held, not swap, not the source or the store, big enough
  *
  * ERR_REFUSED with a reason word ("mounted", "held", "swap", "is-source", "holds-store", "in-use", "read-only", "too-small", "sector-size")
- * and a hint. "too-small" names the exact shortage in bytes. Fills *ret on success, and as far as known on a refusal.
+ * and a hint. "too-small" names the exact shortage in bytes. ERR_FAILED "no-permission" when we may not write to a device. Fills *ret on success, and as far as known on a refusal.
  */
 int guard_check(const struct guard_request *rq, struct guard_verdict *ret, struct err *e);
 

@@ -44,3 +44,20 @@ run_calco verify mounted.calco --against "$dev"
 expect_exit 4 "$CALCO" restore lab.calco "$dev" --yes --state state
 run_calco restore lab.calco "$dev" --confirm "$confirm" --state state
 e2fsck -fn "$dev" >/dev/null 2>&1 || fail "e2fsck finds errors"
+
+# Who may not write to it is told so, by disks and by restore.
+command -v setpriv >/dev/null || skip "setpriv is not installed"
+chmod 755 "$T"
+install -m 755 "$CALCO" calco
+install -m 644 lab.calco readable.calco
+as_nobody() {
+	setpriv --reuid 65534 --regid 65534 --clear-groups env XDG_STATE_HOME=/nonexistent ./calco "$@"
+}
+expect_exit 0 as_nobody disks
+expect_text out "target +no: '$dev' cannot be opened for writing: Permission denied"
+expect_exit 0 as_nobody disks --json
+json_true out "any(x['path'] == '$dev' and not x['target'] and x['reason'] == 'no-permission' and x['confirm'] is None for x in d['result']['disks'])"
+expect_exit 0 as_nobody disks --targets
+expect_no_text out "^$dev "
+expect_exit 1 as_nobody restore readable.calco "$dev" --confirm "$confirm"
+expect_text err "'$dev' cannot be opened for writing: Permission denied" 'as root'
