@@ -33,7 +33,7 @@ static const struct opt options[] = {
 		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; one for each disk" },
 	{ .name = "yes", .kind = OPT_FLAG, .offset = FIELD(yes), .help = "do not ask; enough for a target that holds nothing" },
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
-		.help = "write only this volume (partition number, label or UUID)" },
+		.help = "write only this volume (partition number, label, UUID or GPT name)" },
 	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
 	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
 		.help = "what becomes of space the image does not use (default discard)" },

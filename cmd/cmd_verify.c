@@ -25,7 +25,7 @@ static const struct opt options[] = {
 	{ .name = "against", .kind = OPT_LIST, .offset = FIELD(against), .value = "DISK",
 		.help = "compare this disk with the image; once for each disk of the image, in order" },
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
-		.help = "only this volume (partition number, label or UUID)" },
+		.help = "only this volume (partition number, label, UUID or GPT name)" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
 		.help = "checking threads (default: one per core)", .min = 1, .max = 1024 },
 	OPT_PROGRESS,

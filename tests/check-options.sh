@@ -1,5 +1,6 @@
 #!/bin/bash
-# The option tables, --help, the manual pages and the completion name the same commands and options.
+# The option tables, --help, the manual pages and the completion name the same commands and options, and the same words that
+# an option takes for something special ("--raw all").
 # Usage: check-options.sh CALCO
 set -eu
 cd "$(dirname "$0")/.."
@@ -38,6 +39,43 @@ compare() {
 	[ "$2" = "$3" ] || complain "$1 differs from the table of options: $(diff <(echo "$3") <(echo "$2") | grep '^[<>]' | tr '\n' ' ')"
 }
 
+# The words in quotes in the help of COMMAND OPTION.
+words_of_help() {
+	"$calco" _options | awk -F '\t' -v c="$1" -v o="$2" '$1 == c && $2 == o { print $4 }' | grep -oE "'[a-z]+'" | tr -d "'" | sort -u
+}
+
+# The words that may stand behind COMMAND OPTION where help lists all: "auto|tty".
+choices_of_table() {
+	"$calco" _options | awk -F '\t' -v c="$1" -v o="$2" '$1 == c && $2 == o && $3 ~ /[|]/ { print $3 }' | tr '|' '\n' | sort -u
+}
+
+# The words that the page explains for an option: ".B all" in its section.
+words_of_page() {
+	awk -v o="$2" 'last == ".TP" { gsub(/\\-/, "-", $2); is_this = $2 == o; last = $0; next }
+		/^\.SH/ { is_this = 0 } is_this && /^\.B [a-z]+$/ { print $2 } { last = $0 }' "$1" | sort -u
+}
+
+# compare_words COMMAND PAGE: of each option; choices need not be explained one by one.
+compare_words() {
+	local option help page choices
+	for option in $(options_of_table "$1"); do
+		help=$(words_of_help "$1" "$option")
+		page=$(words_of_page "$2" "$option")
+		choices=$(choices_of_table "$1" "$option")
+		compare "$2, words of $option," "$(comm -23 <(echo "$page") <(echo "$choices"))" "$help"
+	done
+}
+
+# Words that the code compares a value with must be told by the help of some option.
+check_words_of_code() {
+	local word told
+	told=$("$calco" _options | cut -f 4 | grep -oE "'[a-z]+'" | tr -d "'" | sort -u)
+	while read -r word; do
+		grep -qx "$word" <<<"$told" || complain "the code knows the word '$word', and no option's help names it"
+	done < <(grep -ohE 'str(case)?cmp\([^"]*"[a-z]+"' cmd/cmd_*.c imager/job/plan.c | sed 's/.*"\(.*\)"/\1/' | sort -u)
+}
+
+check_words_of_code
 commands=$("$calco" _options | cut -f 1 | uniq)
 [ -n "$commands" ] || complain "'calco _options' lists nothing"
 for c in $commands; do
@@ -47,6 +85,7 @@ for c in $commands; do
 	compare "completion of calco $c" "$(options_of_completion "$c")" "$table"
 	if [ -f "$page" ]; then
 		compare "$page" "$(options_of_page "$page")" "$table"
+		compare_words "$c" "$page"
 	else
 		complain "$page is missing"
 	fi

@@ -28,6 +28,7 @@ usage 'is not a whole number' capture disk.img lab.calco --level three
 usage 'is not a whole number' capture disk.img lab.calco --threads -1
 usage 'is outside 1 to 19' capture disk.img lab.calco --level 20
 usage 'is not a power of two' capture disk.img lab.calco --sector-size 1000
+usage 'outside 512 to 4096' capture disk.img lab.calco --sector-size 8192
 usage 'takes discard\|zero\|none' restore lab.calco disk.img --scrub nothing
 usage "'calco capture' needs DISK" capture
 usage 'needs DISK... and IMAGE' capture disk.img
