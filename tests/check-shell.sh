@@ -11,6 +11,12 @@ for s in $scripts; do
 	*) [ -x "$s" ] || { echo "check-shell: $s is not executable" >&2; exit 1; } ;;
 	esac
 done
+# mawk prints what it computed in six digits: 5.12e+09 for an offset.
+# shellcheck disable=SC2086 # a list of paths without spaces
+if grep -nE '(^|[{;(] *)print (int\(|[^"}]*[*] *[0-9])' $scripts /dev/null >&2; then
+	echo "check-shell: awk prints a number that it computed; use printf \"%.0f\"" >&2
+	exit 1
+fi
 if ! command -v shellcheck >/dev/null; then
 	echo "  SKIP shell: shellcheck is not installed"
 	exit 0

@@ -60,7 +60,7 @@ measure() {
 	end=${EPOCHREALTIME/[.,]/}
 	[ "$3" = - ] || bytes=$(stat -c %s "$3")
 	awk -v name="$1" -v round="$2" -v us=$((end - begin)) -v bytes="$bytes" \
-		'{ cpu += $1 + $2; peak += $3 } END { printf "%s %d %.3f %.2f %d %d\n", name, round, us / 1e6, cpu, peak, bytes }' stats >>results
+		'{ cpu += $1 + $2; peak += $3 } END { printf "%s %d %.3f %.2f %.0f %.0f\n", name, round, us / 1e6, cpu, peak, bytes }' stats >>results
 }
 
 # shellcheck source=tests/bench/functions.sh
@@ -76,7 +76,7 @@ round() {
 
 machine() {
 	echo "cores $CORES"
-	echo "memory_mib $(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)"
+	echo "memory_mib $(awk '/^MemTotal/ { printf "%.0f", $2 / 1024 }' /proc/meminfo)"
 	echo "load $(cut -d ' ' -f 1 /proc/loadavg)"
 	echo "sha_ni $(grep -qw sha_ni /proc/cpuinfo && echo yes || echo no)"
 	echo "avx512 $(grep -qw avx512bw /proc/cpuinfo && echo yes || echo no)"

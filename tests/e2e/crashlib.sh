@@ -162,7 +162,7 @@ rerun_from() {
 
 # sample N FROM TO: N numbers spread over FROM..TO, both ends among them
 sample() {
-	awk -v n="$1" -v a="$2" -v b="$3" 'BEGIN { for (i = 0; i < n; i++) print int(a + (b - a) * i / (n > 1 ? n - 1 : 1) + 0.5) }' | uniq
+	awk -v n="$1" -v a="$2" -v b="$3" 'BEGIN { for (i = 0; i < n; i++) printf "%.0f\n", a + (b - a) * i / (n > 1 ? n - 1 : 1) }' | uniq
 }
 
 # A hybrid ISO image, as on a boot stick: ISO 9660 on the whole disk, and partition tables around parts of it

@@ -18,7 +18,7 @@ volumes() {
 		case $type in
 		ext4 | vfat) echo "$start $length $type" ;;
 		esac
-	done < <(echo "0 $(stat -c %s "$1")"; partx -g -b -o START,SIZE "$1" 2>/dev/null | awk '{ print $1 * 512, $2 }')
+	done < <(echo "0 $(stat -c %s "$1")"; partx -g -b -o START,SIZE "$1" 2>/dev/null | awk '{ printf "%.0f %s\n", $1 * 512, $2 }')
 }
 
 # mounts DISK START LENGTH TYPE: can it be used?
