@@ -112,7 +112,6 @@ class Kills:
         self.demand(r.returncode == 0, "a wrong disk after the second attempt", r)
 
     def undo(self):
-        self.killed_undo = self.random.random() * 0.02
         p = subprocess.Popen([self.calco, "undo", "target.img", "--state", "state"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(self.random.random() * 0.02)
         p.kill()
