@@ -16,6 +16,7 @@
 #include "imager/job/job.h"
 
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 struct restore_args {
@@ -198,6 +199,17 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 	return restore(inv, &o, t, e);
 }
 
+/* A file is read twice, for the plan and by the job; what goes through a named pipe comes only once. */
+static int refuse_named_pipe(const char *image, struct err *e)
+{
+	struct stat st;
+
+	if (stat(image, &st) < 0 || !S_ISFIFO(st.st_mode))
+		return 0;
+	err_set(e, ERR_USAGE, 0, "the image '%s' is a pipe, which can be read only as standard input", image);
+	return err_hint(e, "calco restore - DISK... < %.100s", image);
+}
+
 static int run(struct invocation *inv, struct err *e)
 {
 	const struct restore_args *a = inv->args;
@@ -213,7 +225,7 @@ static int run(struct invocation *inv, struct err *e)
 	AUTO(img_reader) struct img_reader *reader = NULL;
 	struct targets targets;
 
-	if (image_check_pipe(rq.image, e) < 0)
+	if (image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
 		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {

@@ -39,3 +39,11 @@ cat piped.calco >pipe &
 "$CALCO" restore - clone.img --yes <pipe >out 2>err
 run_calco verify piped.calco --against clone.img
 check_gpt_disk clone.img
+
+# By name it would be read twice: refused, and nothing is taken out of it.
+cp --sparse=always clone.img before.img
+cat piped.calco >pipe &
+expect_exit 2 "$CALCO" restore pipe clone.img --confirm clone.img
+expect_text err '^hint: calco restore - '
+cmp clone.img before.img || fail "a refused restore wrote"
+"$CALCO" restore - clone.img --confirm clone.img <pipe >out 2>err
