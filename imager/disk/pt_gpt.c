@@ -9,6 +9,7 @@
 
 #include "base/arith.h"
 #include "base/span.h"
+#include "base/utf16.h"
 
 #include <libdeflate.h>
 #include <stdio.h>
@@ -204,7 +205,7 @@ static int read_entry(const struct gpt_copy *c, uint32_t i, struct pt_table *t, 
 	en.start = first * t->sector_size;
 	en.len = end - en.start;
 	en.active = en.attributes & GPT_ATTR_BOOTABLE;
-	pt_utf16_name(s.p + 0x38, 36, en.name, sizeof(en.name));
+	utf16_text(s.p + 0x38, 36, en.name, sizeof(en.name));
 	if (first < c->first_usable || last > c->last_usable)
 		pt_notice(t, "partition %u lies outside the usable range of the GPT", i + 1);
 	return pt_add_entry(t, &en, e);

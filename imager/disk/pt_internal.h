@@ -100,9 +100,4 @@ uint32_t pt_gpt_header_crc(const uint8_t *header, uint32_t header_size);
 void pt_gpt_copy_free(struct gpt_copy *c);
 void pt_gpt_pair_free(struct gpt_pair *g);
 
-/* pt_names.c */
-
-/* pt_utf16_name - UTF-16LE, ended by NUL or by the end, to UTF-8; invalid and control characters become U+FFFD */
-void pt_utf16_name(const uint8_t *in, size_t nr_units, char *out, size_t size);
-
 #endif

@@ -2,9 +2,8 @@
 /* Words for what stands in a partition table: kinds, types, GUIDs, names. */
 #include "imager/disk/pt_internal.h"
 
-#include "base/span.h"
-
 #include <stdio.h>
+#include <string.h>
 
 struct guid_name {
 	const char *guid;
@@ -130,45 +129,4 @@ void pt_format_guid(const uint8_t g[16], char out[37])
 	/* The first three groups are little-endian (UEFI 2.10 appendix A). */
 	snprintf(out, 37, "%02X%02X%02X%02X-%02X%02X-%02X%02X-%02X%02X-%02X%02X%02X%02X%02X%02X", g[3], g[2], g[1],
 		g[0], g[5], g[4], g[7], g[6], g[8], g[9], g[10], g[11], g[12], g[13], g[14], g[15]);
-}
-
-/* Bytes written, 0 when they do not fit (a NUL must still follow). */
-static size_t put_utf8(uint32_t c, char *out, size_t room)
-{
-	size_t n = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-
-	if (room < n + 1)
-		return 0;
-	if (n == 1) {
-		out[0] = (char)c;
-		return 1;
-	}
-	for (size_t i = n - 1; i > 0; i--, c >>= 6)
-		out[i] = (char)(0x80 | (c & 0x3F));
-	out[0] = (char)((0xF00U >> n & 0xFF) | c);
-	return n;
-}
-
-void pt_utf16_name(const uint8_t *in, size_t nr_units, char *out, size_t size)
-{
-	struct span s = span_of(in, nr_units * 2);
-	size_t used = 0;
-
-	for (size_t i = 0; i < nr_units; i++) {
-		uint32_t c = span_le16(&s, i * 2);
-		uint32_t low = i + 1 < nr_units ? span_le16(&s, i * 2 + 2) : 0;
-		if (!c)
-			break;
-		if (c >= 0xD800 && c < 0xDC00 && low >= 0xDC00 && low < 0xE000) {
-			c = 0x10000 + ((c - 0xD800) << 10) + (low - 0xDC00);
-			i++;
-		} else if (c < 0x20 || (c >= 0x7F && c < 0xA0) || (c >= 0xD800 && c < 0xE000)) {
-			c = 0xFFFD; /* a lone surrogate, or what could steer a terminal */
-		}
-		size_t n = put_utf8(c, out + used, size - used);
-		if (!n)
-			break;
-		used += n;
-	}
-	out[used] = '\0';
 }
