@@ -69,6 +69,7 @@ int exfat_walk_begin(struct exfat_walk *w, struct exfat_fat *fat, uint32_t clust
 	if (len && nr > (is_contiguous ? l->nr_clusters - (cluster - EXFAT_FIRST_CLUSTER) : l->nr_clusters))
 		return err_set(e, ERR_CORRUPT, 0, "exFAT: %llu bytes from cluster %u on do not fit into %u clusters",
 			(unsigned long long)len, cluster, l->nr_clusters);
+	nr = min_u64(nr, l->nr_clusters);
 	*w = (struct exfat_walk){ .fat = fat, .cluster = cluster, .left = nr, .is_contiguous = is_contiguous, .ends_by_mark = !len };
 	return 0;
 }

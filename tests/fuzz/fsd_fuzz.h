@@ -43,14 +43,13 @@ static inline int fuzz_range(void *arg, size_t member, uint64_t start, uint64_t 
 	return 0;
 }
 
-static inline void fuzz_driver(const struct fsd_driver *d, const uint8_t *data, size_t size)
+static inline void fuzz_source(const struct fsd_driver *d, struct blk_source *src)
 {
 	struct err e = ERR_INIT;
-	struct blk_source *src = blk_mem(data, size, 512, "fuzz", &e);
 	struct blk_set set = { &src, 1 };
 	struct fsd_volume *v;
+	uint64_t size = src->size;
 
-	FUZZ_CHECK(src);
 	FUZZ_CHECK(d->probe(src, &e) >= 0);
 	if (d->open(&set, &v, &e) == 0) {
 		uint32_t g = v->info.granule;
@@ -65,6 +64,15 @@ static inline void fuzz_driver(const struct fsd_driver *d, const uint8_t *data, 
 	} else {
 		FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
 	}
+}
+
+static inline void fuzz_driver(const struct fsd_driver *d, const uint8_t *data, size_t size)
+{
+	struct err e = ERR_INIT;
+	struct blk_source *src = blk_mem(data, size, 512, "fuzz", &e);
+
+	FUZZ_CHECK(src);
+	fuzz_source(d, src);
 	blk_close(src);
 }
 

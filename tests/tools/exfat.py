@@ -248,6 +248,8 @@ class Reader:
          self.fats) = struct.unpack_from("<QIIIIIIHHBBB", boot, 72)
         self.sector, self.cluster = 1 << shift, 1 << shift + per
         self.active = self.flags & 1
+        if self.heap + self.count * (self.cluster // self.sector) > self.file.seek(0, 2) // self.sector:
+            raise SystemExit("larger than the file")
         fat = self.read((self.fat_at + self.active * self.fat_len) * self.sector, (self.count + 2) * 4)
         self.fat = struct.unpack(f"<{self.count + 2}I", fat)
 
@@ -260,6 +262,8 @@ class Reader:
 
     def clusters(self, first, length, contiguous):
         number = -(-length // self.cluster)
+        if number > self.count or contiguous and not 2 <= first <= self.count + 2 - number:
+            raise SystemExit(f"{length} bytes at {first} do not fit")
         if contiguous:
             return list(range(first, first + number))
         chain = []
@@ -286,9 +290,12 @@ class Reader:
         """(path, kind, length, valid length, clusters), folders before what is in them; those of the volume itself begin with '$'"""
         root = self.clusters(self.root, -1, False)
         yield "$root", "d", len(root) * self.cluster, 0, root
-        pending = [("", root)]
+        pending, seen = [("", root)], set()
         while pending:
             path, clusters = pending.pop()
+            if clusters[:1] and clusters[0] in seen:
+                raise SystemExit(f"{path} is there twice")
+            seen.update(clusters)
             for s in self.entries(clusters):
                 if s[0] in (0x81, 0x82):
                     first, length = struct.unpack_from("<IQ", s, 20)
