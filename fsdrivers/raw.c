@@ -117,6 +117,9 @@ static void describe(struct fsd_info *info, const struct fsd_signature *s)
 	memcpy(info->uuid, s->uuid, sizeof(info->uuid));
 	if (s->is_ambivalent)
 		snprintf(info->notice, sizeof(info->notice), "signatures of several file systems: every block is copied");
+	else if (!strcmp(s->type, "BitLocker"))
+		snprintf(info->notice, sizeof(info->notice),
+			"BitLocker is locked: every block is copied, also what is free; unlocking the copy takes the same key");
 	else if (s->type[0])
 		snprintf(info->notice, sizeof(info->notice), "%s taken raw: every block is copied", s->type);
 }
