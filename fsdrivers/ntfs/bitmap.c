@@ -71,9 +71,10 @@ int ntfs_bitmap_read(struct ntfs_volume *v, struct err *e)
 	if (ntfs_metadata_open(v, NTFS_FILE_BITMAP, NTFS_AT_DATA, "", &s, e) < 0)
 		return -1;
 	if (s.initialized < nr_bytes) {
-		ntfs_stream_release(&s);
-		return err_set(e, ERR_CORRUPT, 0, "$Bitmap has %llu bytes for %llu clusters", (unsigned long long)s.initialized,
+		err_set(e, ERR_CORRUPT, 0, "$Bitmap has %llu bytes for %llu clusters", (unsigned long long)s.initialized,
 			(unsigned long long)v->boot.nr_clusters);
+		ntfs_stream_release(&s);
+		return -1;
 	}
 	v->used = alloc_array((size_t)(v->boot.nr_clusters / 64 + 1), sizeof(uint64_t));
 	int r = v->used ? read_bits(v, &s, nr_bytes, e) : err_nomem(e, "the allocation bitmap");

@@ -225,6 +225,7 @@ static inline uint64_t rec_first_run(const struct rec *r, uint32_t off)
 	return lcn * r->p.cluster;
 }
 
+/* A bit of $Bitmap as it was; set: 1 or 0 to write it, -1 to look */
 static inline bool bitmap_bit(const struct plain *p, uint64_t cluster, int set)
 {
 	struct rec r = rec_load(6);
@@ -238,6 +239,33 @@ static inline bool bitmap_bit(const struct plain *p, uint64_t cluster, int set)
 	if (set >= 0)
 		poke(img, at, &byte, 1);
 	return was;
+}
+
+/* The clusters that ntfsclone would save: its image is a list of gaps and clusters (ntfsclone.c, image header 10.1). */
+static inline uint8_t *clusters_of_ntfsclone(const struct plain *p)
+{
+	char path[128];
+	uint8_t head[56], cmd, number[8];
+	uint64_t at = 0;
+
+	ck_assert_int_eq(run("cd %s && rm -f clone && ntfsclone -q -f --save-image -o clone img >/dev/null 2>&1", dir), 0);
+	snprintf(path, sizeof(path), "%s/clone", dir);
+	FILE *f = fopen(path, "rb");
+	uint8_t *used = calloc(p->nr + 1, 1);
+	ck_assert(f && used && fread(head, sizeof(head), 1, f) == 1);
+	ck_assert_uint_eq(get_le64(head + 30), p->nr);
+	ck_assert_int_eq(fseek(f, (long)get_le32(head + 46), SEEK_SET), 0);
+	while (at < p->nr && fread(&cmd, 1, 1, f) == 1) {
+		if (cmd == 0) {
+			ck_assert_int_eq((int)fread(number, 8, 1, f), 1);
+			at += get_le64(number);
+			continue;
+		}
+		used[at++] = 1;
+		ck_assert_int_eq(fseek(f, (long)p->cluster, SEEK_CUR), 0);
+	}
+	fclose(f);
+	return used;
 }
 
 #endif
