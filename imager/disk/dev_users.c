@@ -141,8 +141,12 @@ static int find_btrfs(struct users *u, struct err *e)
 
 	for (size_t i = 0; i < u->view->nr_members; i++) {
 		const struct dev_member *m = &u->view->members[i];
-		struct dev_place p = dev_place_of_node(u->view, m->node);
-		if (!dev_place_overlaps(&u->place, &p) || is_mount_known(u->view, m->set))
+		AUTO_PLACES struct dev_places places = { 0 };
+		if (is_mount_known(u->view, m->set))
+			continue;
+		if (dev_below_node(u->view, m->node, &places, e) < 0)
+			return -1;
+		if (!dev_place_hits(&u->place, &places))
 			continue;
 		snprintf(text, sizeof(text), "/dev/%s belongs to the mounted btrfs %s", u->view->nodes[m->node].name, m->uuid);
 		if (add_user(u, "mounted", text, e) < 0)
