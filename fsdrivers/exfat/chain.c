@@ -132,8 +132,9 @@ int exfat_drop_bad(struct exfat_fat *fat, const struct exfat_bits *claimed, stru
 	struct err *e)
 {
 	AUTO_FREE uint8_t *piece = alloc_array(1, PIECE);
-	uint32_t nr = 0, count;
+	uint32_t count;
 
+	*ret_nr = 0;
 	if (!piece)
 		return err_nomem(e, "the exFAT FAT");
 	for (uint32_t first = 0; first < used->nr; first += count) {
@@ -143,8 +144,7 @@ int exfat_drop_bad(struct exfat_fat *fat, const struct exfat_bits *claimed, stru
 		uint64_t at = active_fat(fat->l) + ((uint64_t)first + EXFAT_FIRST_CLUSTER) * 4;
 		if (blk_read(fat->src, at, piece, (size_t)count * 4, e) < 0)
 			return err_wrap(e, "reading the exFAT FAT");
-		nr += drop_bad(piece, first, first + count, claimed, used);
+		*ret_nr += drop_bad(piece, first, first + count, claimed, used);
 	}
-	*ret_nr = nr;
 	return 0;
 }

@@ -151,7 +151,7 @@ static int exfat_open(const struct blk_set *set, struct fsd_volume **ret, struct
 static int check_files(struct exfat_volume *v, struct exfat_bits *claimed, struct err *e)
 {
 	struct err why = ERR_INIT;
-	uint32_t nr_bad;
+	uint32_t nr_bad = 0;
 
 	int r = exfat_check_tree(&v->fat, &v->root, &v->used, claimed, &why);
 	if (r < 0) {
@@ -162,8 +162,8 @@ static int check_files(struct exfat_volume *v, struct exfat_bits *claimed, struc
 		add_notice(v, "not all files were held against the allocation bitmap: %s", why.msg);
 		return 0;
 	}
-	if (exfat_drop_bad(&v->fat, claimed, &v->used, &nr_bad, e) < 0)
-		return -1;
+	if (exfat_drop_bad(&v->fat, claimed, &v->used, &nr_bad, &why) < 0)
+		add_notice(v, "not all bad clusters are known: %s", why.msg);
 	if (nr_bad)
 		add_notice(v, "%u clusters marked bad were left out", nr_bad);
 	v->base.info.used_bytes -= (uint64_t)nr_bad * v->l.cluster_size;

@@ -160,7 +160,7 @@ int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const
  * exfat_drop_bad - clear the bits of clusters that the FAT marks as bad and that belong to nothing
  *
  * The entries of free clusters and of contiguous files mean nothing (4.1), so old marks may stand there: @claimed must
- * be complete.
+ * be complete. *ret_nr is what was cleared, after a failure, too.
  */
 int exfat_drop_bad(struct exfat_fat *fat, const struct exfat_bits *claimed, struct exfat_bits *used, uint32_t *ret_nr,
 	struct err *e);

@@ -848,6 +848,16 @@ START_TEST(an_unreadable_directory_is_said)
 		v->info.notice);
 	collected_release(&c);
 	fsd_exfat.close(v);
+	/* Nor is the FAT needed once the bitmap is known: then bad clusters come along. */
+	f.bad.len = 0;
+	ck_assert_msg(fsd_exfat.open(&set, &v, &e) == 0, "%s", e.msg);
+	f.bad = (struct range){ (uint64_t)p.fat * p.sector, (uint64_t)p.fat_len * p.sector };
+	c = collect(v);
+	compare_with_plain(&c, 0);
+	ck_assert_msg(strstr(v->info.notice, "not all bad clusters are known: reading the exFAT FAT"), "%s", v->info.notice);
+	collected_release(&c);
+	fsd_exfat.close(v);
+	f.bad.len = 512;
 	/* Without the bitmap there is nothing to go on. */
 	f.bad.start = plain_at(&p, p.bitmap[0]);
 	ck_assert_int_eq(fsd_exfat.open(&set, &v, &e), -1);
