@@ -101,14 +101,16 @@ int ntfs_attr_next(const struct ntfs_record *r, size_t *pos, struct ntfs_attr *r
 {
 	struct span s = r->attrs;
 	uint32_t type = span_le32(&s, *pos);
+	struct span a = { .bad = true };
 
 	if (!s.bad && type == ATTR_END)
 		return 0;
 	uint32_t len = span_le32(&s, *pos + 4);
-	struct span a = span_sub(&s, *pos, len);
 	if (!s.bad)
+		a = span_sub(&s, *pos, len);
+	if (!a.bad)
 		read_header(&a, ret);
-	if (s.bad || a.bad || ret->value.bad || ret->runs.bad || len < 0x18)
+	if (a.bad || ret->value.bad || ret->runs.bad || len < 0x18)
 		return err_set(e, ERR_CORRUPT, 0, "the attributes of record %llu of the $MFT are damaged", (unsigned long long)r->number);
 	*pos += len;
 	return 1;

@@ -60,3 +60,21 @@ truncate -s 4M swap.img
 mkswap -q swap.img 2>/dev/null
 printf 'S1SUSPEND\0' | dd of=swap.img bs=1 seek=4086 conv=notrunc status=none
 unsafe swap.img suspended
+
+# NTFS: marked dirty, a journal to be replayed, one whose rest Windows keeps elsewhere, a Windows that sleeps in it.
+requires mkntfs ntfscp
+for what in dirty journal kept; do
+	truncate -s 8M ntfs-$what.img
+	mkntfs -q -F ntfs-$what.img >/dev/null 2>&1
+	python3 "$HERE/../tools/ntfs_image.py" mark ntfs-$what.img 0 $what
+done
+unsafe ntfs-dirty.img dirty
+unsafe ntfs-journal.img dirty-journal
+unsafe ntfs-kept.img dirty-journal
+python3 "$HERE/../tools/ntfs_image.py" mark ntfs-journal.img 0 clean
+run_calco capture ntfs-journal.img ntfs-clean.calco
+truncate -s 8M windows.img
+mkntfs -q -F windows.img >/dev/null 2>&1
+{ printf hibr; random_bytes 9000; } >hiberfile
+ntfscp -q windows.img hiberfile /hiberfil.sys >/dev/null 2>&1
+unsafe windows.img hibernated
