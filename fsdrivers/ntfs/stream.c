@@ -229,14 +229,14 @@ int ntfs_stream_open(struct ntfs_volume *v, uint64_t number, uint32_t type, cons
 	return g.found;
 }
 
-/* Whole, and stored as it is. */
+/* Whole, and stored as it is. In a record it always is; there the flags of a folder mean the files made in it. */
 static int check_plain(const struct ntfs_volume *v, uint64_t number, const struct ntfs_stream *s, struct err *e)
 {
 	const char *odd = s->flags & NTFS_AF_COMPRESSED ? "compressed" : s->flags & NTFS_AF_ENCRYPTED ? "encrypted" :
-		s->flags & NTFS_AF_SPARSE || (!s->value && s->nr_stored != s->nr_vcns) ? "sparse" :
-		!s->value && s->size > s->nr_vcns * v->boot.cluster_size ? "incomplete" : NULL;
+		s->flags & NTFS_AF_SPARSE || s->nr_stored != s->nr_vcns ? "sparse" :
+		s->size > s->nr_vcns * v->boot.cluster_size ? "incomplete" : NULL;
 
-	return odd ? err_set(e, ERR_CORRUPT, 0, "system file %llu is %s", (unsigned long long)number, odd) : 0;
+	return odd && !s->value ? err_set(e, ERR_CORRUPT, 0, "system file %llu is %s", (unsigned long long)number, odd) : 0;
 }
 
 int ntfs_metadata_open(struct ntfs_volume *v, uint64_t number, uint32_t type, const char *name, struct ntfs_stream *ret, struct err *e)

@@ -516,6 +516,17 @@ START_TEST(broken_attribute_lists)
 }
 END_TEST
 
+/* A compressed root folder: its index bears the flag and is stored as it is. */
+START_TEST(compressed_root)
+{
+	mkfs(8192, "");
+	struct rec r = rec_load(5);
+	put_le16(r.b, rec_attr(&r, 0x90) + 0x0C, 0x0001);
+	rec_save(&r);
+	expect_state(FSD_CLEAN, "");
+}
+END_TEST
+
 START_TEST(versions)
 {
 	struct opened o;
@@ -575,6 +586,7 @@ int main(void)
 	tcase_add_test(tc, lost_bits);
 	tcase_add_test(tc, attribute_lists);
 	tcase_add_test(tc, broken_attribute_lists);
+	tcase_add_test(tc, compressed_root);
 	tcase_add_test(tc, versions);
 	tcase_add_test(tc, root_folder);
 	suite_add_tcase(s, tc);
