@@ -56,6 +56,13 @@ void exfat_bits_load(struct exfat_bits *b, uint64_t at, const uint8_t *bytes, si
 	}
 }
 
+void exfat_bits_subtract(struct exfat_bits *b, const struct exfat_bits *other)
+{
+	for (size_t i = 0; i <= b->nr / 64; i++)
+		if (b->words[i] & other->words[i])
+			b->words[i] &= ~other->words[i];
+}
+
 uint32_t exfat_bits_count(const struct exfat_bits *b)
 {
 	uint32_t count = 0;

@@ -115,36 +115,35 @@ int exfat_walk_next(struct exfat_walk *w, struct exfat_run *ret, struct err *e)
 	return 1;
 }
 
-static uint32_t drop_bad(const uint8_t *fat, uint32_t first, uint32_t end, const struct exfat_bits *claimed, struct exfat_bits *used)
+/* The clusters of one piece that are in use by nothing: marked bad, or lost. */
+static void sort_out(const uint8_t *fat, uint32_t first, uint32_t count, struct exfat_bits *orphans, uint32_t *ret_nr_lost)
 {
-	uint32_t nr = 0;
+	uint32_t end = first + count;
 
-	for (uint32_t i = first; (i = exfat_bits_find(used, i, end, true)) < end; i++) {
-		if (get_le32(fat + (size_t)(i - first) * 4) != BAD_CLUSTER || exfat_bits_find(claimed, i, i + 1, true) == i)
+	for (uint32_t i = first; (i = exfat_bits_find(orphans, i, end, true)) < end; i++) {
+		if (get_le32(fat + (size_t)(i - first) * 4) == BAD_CLUSTER)
 			continue;
-		exfat_bits_put(used, i, 1, false);
-		nr++;
+		exfat_bits_put(orphans, i, 1, false);
+		++*ret_nr_lost;
 	}
-	return nr;
 }
 
-int exfat_drop_bad(struct exfat_fat *fat, const struct exfat_bits *claimed, struct exfat_bits *used, uint32_t *ret_nr,
-	struct err *e)
+int exfat_find_bad(struct exfat_fat *fat, struct exfat_bits *orphans, uint32_t *ret_nr_lost, struct err *e)
 {
 	AUTO_FREE uint8_t *piece = alloc_array(1, PIECE);
-	uint32_t count;
+	uint32_t nr_lost = 0, count;
 
-	*ret_nr = 0;
 	if (!piece)
 		return err_nomem(e, "the exFAT FAT");
-	for (uint32_t first = 0; first < used->nr; first += count) {
-		count = (uint32_t)min_u64(PIECE / 4, used->nr - first);
-		if (exfat_bits_find(used, first, first + count, true) == first + count)
+	for (uint32_t first = 0; first < orphans->nr; first += count) {
+		count = (uint32_t)min_u64(PIECE / 4, orphans->nr - first);
+		if (exfat_bits_find(orphans, first, first + count, true) == first + count)
 			continue;
 		uint64_t at = active_fat(fat->l) + ((uint64_t)first + EXFAT_FIRST_CLUSTER) * 4;
 		if (blk_read(fat->src, at, piece, (size_t)count * 4, e) < 0)
 			return err_wrap(e, "reading the exFAT FAT");
-		*ret_nr += drop_bad(piece, first, first + count, claimed, used);
+		sort_out(piece, first, count, orphans, &nr_lost);
 	}
+	*ret_nr_lost = nr_lost;
 	return 0;
 }

@@ -147,26 +147,48 @@ static int exfat_open(const struct blk_set *set, struct fsd_volume **ret, struct
 	return 0;
 }
 
-/* Only where all files are known can a bad mark be told from what stood there before: else such clusters are copied, too. */
+/*
+ * A bad mark can be told from what stood there before only where the owners of all clusters are known: else clusters with
+ * such marks are copied, too. So a lost cluster, which only says that some file is not known, is enough to keep them.
+ */
+static void drop_bad(struct exfat_volume *v, struct exfat_bits *claimed)
+{
+	struct exfat_bits orphans;
+	struct err why = ERR_INIT;
+	uint32_t nr_lost, nr_bad;
+
+	if (exfat_bits_new(&orphans, v->l.nr_clusters, &why) < 0) {
+		add_notice(v, "bad clusters are not known: %s", why.msg);
+		return;
+	}
+	for (size_t i = 0; i <= orphans.nr / 64; i++)
+		if (v->used.words[i] & ~claimed->words[i])
+			orphans.words[i] = v->used.words[i] & ~claimed->words[i];
+	if (exfat_find_bad(&v->fat, &orphans, &nr_lost, &why) < 0) {
+		add_notice(v, "bad clusters are not known: %s", why.msg);
+	} else if ((nr_bad = exfat_bits_count(&orphans)) && nr_lost) {
+		add_notice(v, "%u clusters marked bad are copied, too: %u clusters are marked as used but belong to nothing", nr_bad, nr_lost);
+	} else if (nr_bad) {
+		exfat_bits_subtract(&v->used, &orphans);
+		v->base.info.used_bytes -= (uint64_t)nr_bad * v->l.cluster_size;
+		add_notice(v, "%u clusters marked bad were left out", nr_bad);
+	}
+	exfat_bits_release(&orphans);
+}
+
 static int check_files(struct exfat_volume *v, struct exfat_bits *claimed, struct err *e)
 {
 	struct err why = ERR_INIT;
-	uint32_t nr_bad = 0;
 
 	int r = exfat_check_tree(&v->fat, &v->root, &v->used, claimed, &why);
 	if (r < 0) {
 		*e = why;
 		return -1;
 	}
-	if (!r) {
+	if (r)
+		drop_bad(v, claimed);
+	else
 		add_notice(v, "not all files were held against the allocation bitmap: %s", why.msg);
-		return 0;
-	}
-	if (exfat_drop_bad(&v->fat, claimed, &v->used, &nr_bad, &why) < 0)
-		add_notice(v, "not all bad clusters are known: %s", why.msg);
-	if (nr_bad)
-		add_notice(v, "%u clusters marked bad were left out", nr_bad);
-	v->base.info.used_bytes -= (uint64_t)nr_bad * v->l.cluster_size;
 	return 0;
 }
 

@@ -76,6 +76,8 @@ uint32_t exfat_bits_find(const struct exfat_bits *b, uint32_t from, uint32_t end
 void exfat_bits_put(struct exfat_bits *b, uint32_t first, uint32_t count, bool value);
 /* exfat_bits_load - set the bits that are set in len bytes, which begin with bit 8 * @at; bits from nr on are ignored */
 void exfat_bits_load(struct exfat_bits *b, uint64_t at, const uint8_t *bytes, size_t len);
+/* exfat_bits_subtract - clear the bits that are set in another of the same size */
+void exfat_bits_subtract(struct exfat_bits *b, const struct exfat_bits *other);
 uint32_t exfat_bits_count(const struct exfat_bits *b);
 
 /*
@@ -151,18 +153,17 @@ int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, stru
  * @claimed: gets a bit for each cluster that belongs to something
  *
  * 1: everything was checked; 0: not everything, *e says why (something unreadable, too many directories, entries of
- * unknown kinds). -1: ERR_CORRUPT, clusters that are free or belong to two files.
+ * unknown kinds, incomplete ones). -1: ERR_CORRUPT, clusters that are free or belong to two files.
  */
 int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const struct exfat_bits *used,
 	struct exfat_bits *claimed, struct err *e);
 
 /*
- * exfat_drop_bad - clear the bits of clusters that the FAT marks as bad and that belong to nothing
+ * exfat_find_bad - which clusters does the FAT mark as bad?
+ * @orphans: those in use that belong to nothing; the bits of those that are not marked are cleared, and counted as lost
  *
- * The entries of free clusters and of contiguous files mean nothing (4.1), so old marks may stand there: @claimed must
- * be complete. *ret_nr is what was cleared, after a failure, too.
+ * The entries of free clusters and of contiguous files mean nothing (4.1), so old marks may stand there.
  */
-int exfat_drop_bad(struct exfat_fat *fat, const struct exfat_bits *claimed, struct exfat_bits *used, uint32_t *ret_nr,
-	struct err *e);
+int exfat_find_bad(struct exfat_fat *fat, struct exfat_bits *orphans, uint32_t *ret_nr_lost, struct err *e);
 
 #endif

@@ -33,7 +33,7 @@ struct tree {
 	struct exfat_bits *claimed;
 	struct stream *pending; /* directories */
 	size_t nr_pending, cap_pending;
-	bool has_unknown;
+	bool is_odd; /* something that the specification does not explain */
 	/* the entry set that is being read */
 	unsigned left; /* secondary entries still to come */
 	bool is_directory, has_stream;
@@ -108,6 +108,7 @@ static int end_set(struct tree *t, struct err *e)
 {
 	bool has_stream = t->has_stream && t->stream.len;
 
+	t->is_odd |= t->left > 0; /* cut short */
 	t->left = 0;
 	t->has_stream = false;
 	if (!has_stream)
@@ -124,6 +125,10 @@ static struct stream decode_stream(const uint8_t *entry)
 
 static int secondary_entry(struct tree *t, const uint8_t *entry, struct err *e)
 {
+	if (!t->left) {
+		t->is_odd = true; /* of no set */
+		return 0;
+	}
 	if (entry[0] == EXFAT_ENTRY_STREAM && !t->has_stream) {
 		t->stream = decode_stream(entry);
 		t->has_stream = true;
@@ -146,8 +151,8 @@ static int tree_entry(void *arg, const uint8_t *entry, struct err *e)
 	bool in_use = entry[0] & EXFAT_IN_USE;
 
 	if (in_use && entry[0] & EXFAT_SECONDARY)
-		return t->left ? secondary_entry(t, entry, e) : 0;
-	if (end_set(t, e) < 0) /* one that is cut short */
+		return secondary_entry(t, entry, e);
+	if (end_set(t, e) < 0)
 		return -1;
 	if (entry[0] == EXFAT_ENTRY_FILE) {
 		t->left = entry[1];
@@ -155,7 +160,7 @@ static int tree_entry(void *arg, const uint8_t *entry, struct err *e)
 		t->nr_units = 0;
 	} else if (in_use && (entry[0] < EXFAT_ENTRY_BITMAP || entry[0] > EXFAT_ENTRY_LABEL) && entry[0] != EXFAT_ENTRY_GUID &&
 		   entry[0] != EXFAT_ENTRY_PADDING) {
-		t->has_unknown = true;
+		t->is_odd = true;
 	}
 	return 0;
 }
@@ -197,8 +202,8 @@ int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const
 	free(t.pending);
 	if (r < 0)
 		return e->code == ERR_CORRUPT ? -1 : 0;
-	if (!t.has_unknown)
+	if (!t.is_odd)
 		return 1;
-	err_set(e, ERR_PARTIAL, 0, "there are exFAT directory entries of unknown kinds");
+	err_set(e, ERR_PARTIAL, 0, "there are exFAT directory entries of unknown kinds, or without an end or a beginning");
 	return 0;
 }
