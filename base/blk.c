@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define ZERO_STEP (1U << 20)
@@ -113,4 +114,9 @@ void blk_sink_close(struct blk_sink *s)
 {
 	if (s)
 		s->ops->close(s);
+}
+
+bool blk_is_medium_error(const struct err *e)
+{
+	return e->sys_errno == EIO || e->sys_errno == ENODATA || e->sys_errno == EILSEQ || e->sys_errno == EREMOTEIO;
 }

@@ -40,6 +40,8 @@ struct blk_source {
 
 /* blk_read - read exactly len bytes; a range beyond the end is ERR_CORRUPT ("beyond the end of 'x'"). Thread-safe. */
 int blk_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e);
+/* blk_is_medium_error - does a failed read mean that the medium lost these bytes, and not that the device or we are gone? */
+bool blk_is_medium_error(const struct err *e);
 /* blk_fd - see blk_source_ops.fd; -1 when the source has none */
 int blk_fd(struct blk_source *s, uint64_t *ret_off);
 /* blk_claim, blk_unchanged - see blk_source_ops */

@@ -32,6 +32,21 @@ static int open_raw(const struct blk_set *set, const char *why, struct fsd_volum
 	return 0;
 }
 
+/* What makes a driver give up, and not the job: contradictions, what it does not know, and sectors that cannot be read. */
+static bool is_for_raw(const struct err *e)
+{
+	return e->code == ERR_CORRUPT || e->code == ERR_UNSUPPORTED || (e->code == ERR_FAILED && blk_is_medium_error(e));
+}
+
+/* Nobody can say any more whether it is clean, so every block is copied that can be. */
+static int fall_back(const struct blk_set *set, struct fsd_volume **ret, struct err *e)
+{
+	char why[sizeof(((struct fsd_info *)0)->notice)];
+
+	snprintf(why, sizeof(why), "taken raw: %.180s", e->msg);
+	return open_raw(set, why, ret, e);
+}
+
 int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e)
 {
 	if (force_raw)
@@ -39,17 +54,10 @@ int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret,
 	for (size_t i = 0; fsd_drivers[i] != &fsd_raw; i++) {
 		const struct fsd_driver *d = fsd_drivers[i];
 		int mine = d->probe(set->members[0], e);
-		if (mine < 0)
-			return -1;
-		if (!mine)
-			continue;
-		if (d->open(set, ret, e) == 0)
+		if (mine > 0 && d->open(set, ret, e) == 0)
 			return 0;
-		if (e->code != ERR_CORRUPT && e->code != ERR_UNSUPPORTED)
-			return -1;
-		char why[sizeof(((struct fsd_info *)0)->notice)];
-		snprintf(why, sizeof(why), "taken raw: %.180s", e->msg);
-		return open_raw(set, why, ret, e);
+		if (mine != 0)
+			return is_for_raw(e) ? fall_back(set, ret, e) : -1;
 	}
 	return open_raw(set, NULL, ret, e);
 }

@@ -100,7 +100,8 @@ extern const struct fsd_driver fsd_ext, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, 
  * fsd_open - find the driver of a set and open it, falling back to raw
  * @force_raw: take it raw without asking the drivers
  *
- * On a fallback info.notice says why. Fails only where the source cannot be read or memory is gone.
+ * On a fallback info.notice says why. Sectors that the medium lost make it raw, too; fails only where the source cannot be read at all, or memory
+ * is gone.
  */
 int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e);
 

@@ -7,7 +7,6 @@
 
 #include "base/arith.h"
 
-#include <errno.h>
 #include <string.h>
 
 #define GAP (32U << 10)
@@ -28,12 +27,6 @@ void batch_release(struct batch *b)
 	b->data = NULL;
 }
 
-/* Does this error mean that the medium lost these bytes, and not that the device or we are gone? */
-static bool is_medium_error(const struct err *e)
-{
-	return e->sys_errno == EIO || e->sys_errno == ENODATA || e->sys_errno == EILSEQ || e->sys_errno == EREMOTEIO;
-}
-
 /* Read by halves down to single sectors; those that cannot be read become zero and are reported. */
 static int read_carefully(struct batch_reader *r, uint32_t disk, uint64_t off, uint8_t *buf, uint32_t len, struct err *e)
 {
@@ -42,7 +35,7 @@ static int read_carefully(struct batch_reader *r, uint32_t disk, uint64_t off, u
 
 	if (blk_read(src, off, buf, len, e) == 0)
 		return 0;
-	if (!r->bad || !is_medium_error(e))
+	if (!r->bad || !blk_is_medium_error(e))
 		return -1;
 	if (off / sector == (off + len - 1) / sector) {
 		memset(buf, 0, len);
@@ -73,7 +66,7 @@ static int read_piece(struct batch_reader *r, const struct img_cursor *at, const
 	r->read_bytes += len;
 	if (blk_read(r->disks[reg->disk], base + off, buf + off, len, e) == 0)
 		return 0;
-	if (!r->bad || !is_medium_error(e))
+	if (!r->bad || !blk_is_medium_error(e))
 		return -1;
 	for (uint32_t end = off + len; off < end;) {
 		enum ext_state state;

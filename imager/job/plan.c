@@ -136,7 +136,7 @@ static int make_map(struct img_region *r, unsigned granule, struct err *e)
 	return r->map ? 0 : -1;
 }
 
-/* Map the volume; maps that contradict themselves make it raw, with a notice. */
+/* Map the volume; maps that contradict themselves, or cannot be read, make it raw, with a notice. */
 static int map_volume(struct region_plan *rp, const struct blk_set *set, struct fsd_volume **fs, struct err *e)
 {
 	struct fsd_volume *raw;
@@ -146,7 +146,7 @@ static int map_volume(struct region_plan *rp, const struct blk_set *set, struct 
 		return -1;
 	if (fsd_map(*fs, add_extent, rp, e) == 0)
 		return 0;
-	if (e->code != ERR_CORRUPT)
+	if (e->code != ERR_CORRUPT && !(e->code == ERR_FAILED && blk_is_medium_error(e)))
 		return -1;
 	snprintf(why, sizeof(why), "%.150s", e->msg);
 	if (fsd_open(set, true, &raw, e) < 0)

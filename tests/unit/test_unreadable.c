@@ -209,6 +209,34 @@ START_TEST(lists_bad_sectors)
 }
 END_TEST
 
+/* A sector that the driver of a file system needs stops no rescue: without its map the volume is taken raw. */
+START_TEST(metadata_is_bad)
+{
+	struct bad_disk d = make_gpt_disk(300);
+	struct chance c = { 301 };
+	struct capture_result res;
+	uint64_t first = MIB / 512, end = first + 10240, nr_raw = 0;
+
+	plan_only(&d);
+	for (uint64_t i = first; i < end; i++) {
+		struct err e = ERR_INIT;
+		if (!d.was_read[i] || draw_below(&c, 4))
+			continue;
+		d.is_bad[i] = true;
+		ck_assert_int_eq(capture(&d, false, &res, &e), -1);
+		ck_assert_msg(e.code == ERR_PARTIAL, "sector %llu: %s", (unsigned long long)i, e.msg);
+		ck_assert_uint_eq(res.bad_bytes, 512);
+		ck_assert_uint_eq(check_list(&d, res.manifest), 512);
+		nr_raw += res.manifest->volumes[0].notice[0] != '\0';
+		check_image(&d, res.manifest);
+		img_manifest_free(res.manifest);
+		d.is_bad[i] = false;
+	}
+	ck_assert_uint_gt(nr_raw, 0);
+	free_disk(&d);
+}
+END_TEST
+
 /* Everything that was used is used. */
 static void check_same_or_more(const uint8_t *clean, const struct img_manifest *m)
 {
@@ -263,6 +291,7 @@ int main(void)
 	tcase_add_checked_fixture(t, scratch_setup, scratch_teardown);
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, lists_bad_sectors, 0, 24);
+	tcase_add_test(t, metadata_is_bad);
 	tcase_add_loop_test(t, fails_once, 0, 2);
 	suite_add_tcase(s, t);
 
