@@ -102,8 +102,9 @@ static void judge_log(struct ntfs_volume *v, enum ntfs_log log)
 	};
 
 	if (log != NTFS_LOG_CLEAN)
-		set_state(v, FSD_REPLAYABLE, "dirty-journal", detail[log],
-			"shut Windows down fully: shutdown /s /f /t 0; for a data disk, eject it in Windows");
+		set_state(v, FSD_REPLAYABLE, "dirty-journal", detail[log], log == NTFS_LOG_BROKEN ?
+			"run chkdsk /f on it in Windows and shut down" :
+			"start Windows and shut it down fully: shutdown /s /f /t 0; or eject the disk in Windows");
 }
 
 /* The order is that of the advice: whoever is hibernated must not run chkdsk from elsewhere first. */

@@ -17,3 +17,25 @@ head -c 16M /dev/urandom >target.img
 run_calco restore fs.calco target.img --confirm target.img --scrub none --state state
 debugfs -R "dump /a got" target.img 2>/dev/null
 cmp tree/a got
+
+# The same of NTFS, whose $Bitmap has no checksum either: the notice names the record of the file.
+requires mkntfs ntfscp ntfscat
+truncate -s 16M ntfs.img
+mkntfs -q -F -c 4096 ntfs.img >/dev/null 2>&1
+ntfscp -q ntfs.img tree/a /a >/dev/null 2>&1
+python3 - "$ROOT/tests/tools" <<-'PYTHON'
+	import sys
+	sys.dont_write_bytecode = True
+	sys.path.insert(0, sys.argv[1])
+	import ntfs_image
+	v = ntfs_image.Volume("ntfs.img")
+	file = next(v.runs(v.record(64), ntfs_image.DATA))[0]
+	bitmap = next(v.runs(v.record(6), ntfs_image.DATA))[0]
+	v.write(bitmap * v.cluster + file // 8 + 1, bytes(4))
+PYTHON
+run_calco capture ntfs.img ntfs.calco
+expect_text "$T/err" "taken raw: record 64 of the .MFT uses cluster"
+head -c 16M /dev/urandom >target.img
+run_calco restore ntfs.calco target.img --confirm target.img --scrub none --state state
+ntfscat target.img /a >got 2>/dev/null
+cmp tree/a got
