@@ -43,8 +43,8 @@ static int check_attr(struct claims *c, const struct ntfs_record *r, const struc
 			return err_set(e, ERR_CORRUPT, 0, "files claim more clusters than there are, seen at record %llu of the $MFT", number);
 		uint64_t hole = ntfs_bitmap_find(c->v, run.lcn, false);
 		if (hole < run.lcn + run.nr)
-			return err_set(e, ERR_CORRUPT, 0, "record %llu of the $MFT uses cluster %llu, which $Bitmap calls free", number,
-				(unsigned long long)hole);
+			return err_set(e, ERR_CORRUPT, 0, "record %llu of the $MFT uses cluster %llu, which $Bitmap calls free%s", number,
+				(unsigned long long)hole, c->v->nr_bad ? " or $BadClus bad" : "");
 	}
 	return more < 0 ? err_wrap(e, "record %llu of the $MFT", number) : 0;
 }

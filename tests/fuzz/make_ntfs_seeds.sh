@@ -54,6 +54,9 @@ volume 16M -s 4096 -c 4096
 seed sectors-4k
 volume 200M -c 131072
 seed large-clusters
+volume 4M -c 1024 -L 'a 😀 Größe'
+image bad "$tmp/fs" 0 4000 70
+seed bad-clusters
 volume 8M -c 512
 image split "$tmp/fs" 0 6 2
 seed list-bitmap

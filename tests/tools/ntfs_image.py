@@ -4,6 +4,7 @@
 
 ntfs_image.py mark FILE OFFSET dirty|journal|kept|clean   set the dirty flag, or write restart pages into $LogFile
 ntfs_image.py split FILE OFFSET NUMBER VCN                $DATA of a record in two extents, by an attribute list and record 24
+ntfs_image.py bad FILE OFFSET LCN COUNT                   clusters that $BadClus lists, and $Bitmap calls used
 ntfs_image.py ranges FILE OFFSET                          START LENGTH NAME of what the file system itself consists of
 ntfs_image.py seed FILE OUT                               the same as an input of tests/fuzz/fuzz_ntfs.c
 """
@@ -129,6 +130,25 @@ def split(volume, number, vcn):
     put_attributes(volume, 24, other, [extent(vcn, count - 1, lcn + vcn)])
 
 
+def bad(volume, lcn, count):
+    rec, total = volume.record(8), volume.sectors * volume.sector // volume.cluster
+    hole = b"\x04" + struct.pack("<I", lcn), b"\x04" + struct.pack("<I", total - lcn - count)
+    runs = hole[0] + run(lcn, count) + hole[1] + b"\0"
+    parts = []
+    for at, kind, length in attributes(rec):
+        body = bytes(rec[at:at + length])
+        if kind == DATA and body[9]:  # named $Bad
+            first = struct.unpack_from("<H", body, 32)[0]
+            body = (body[:first] + runs).ljust((first + len(runs) + 7) & ~7, b"\0")
+            body = body[:4] + struct.pack("<I", len(body)) + body[8:]
+        parts.append(body)
+    put_attributes(volume, 8, rec, parts)
+    bitmap = next(volume.runs(volume.record(6), DATA))[0] * volume.cluster
+    for c in range(lcn, lcn + count):
+        byte = volume.read(bitmap + c // 8, 1)[0]
+        volume.write(bitmap + c // 8, bytes([byte | 1 << c % 8]))
+
+
 def put_attributes(volume, number, rec, parts):
     first = struct.unpack_from("<H", rec, 20)[0]
     body = b"".join(parts) + struct.pack("<II", END, 0)
@@ -177,6 +197,8 @@ def main():
         mark(volume, rest[1])
     elif command == "split":
         split(volume, int(rest[1]), int(rest[2]))
+    elif command == "bad":
+        bad(volume, int(rest[1]), int(rest[2]))
     elif command == "ranges":
         for start, length, name in ranges(volume):
             print(start, length, name)

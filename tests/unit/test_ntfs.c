@@ -406,7 +406,7 @@ START_TEST(bad_clusters_are_left_out)
 	put_le64(r.b, off + 0x18, 0);
 	rec_set_runs(&r, off, runs, n + 1);
 	rec_save(&r);
-	expect_corrupt("record 10 of the $MFT uses cluster 3200");
+	expect_corrupt("record 10 of the $MFT uses cluster 3200, which $Bitmap calls free or $BadClus bad");
 }
 END_TEST
 
