@@ -103,7 +103,7 @@ static int run(struct invocation *inv, struct err *e)
 	progress_ui_open(&ui, PROGRESS_NONE);
 	int ret = undo_run(&o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
-	if (r.parts)
+	if (!ret || r.parts)
 		report(inv->out, &o, &r);
 	free(r.parts);
 	return ret;

@@ -125,8 +125,16 @@ static int put_back(void *arg, uint64_t start, const uint8_t *bytes, size_t len,
 {
 	struct undo *u = arg;
 
+	AUTO_FREE uint8_t *now = malloc(len);
+
 	(void)is_late;
 	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
+		return 0;
+	if (!now)
+		return err_nomem(e, "undo");
+	if (blk_read_back(u->sink, start, now, len, e) < 0)
+		return -1;
+	if (!memcmp(now, bytes, len)) /* never cleared, or back already */
 		return 0;
 	u->ret->back_bytes += len;
 	return u->o->dry_run ? 0 : blk_write(u->sink, start, bytes, len, e);
@@ -181,7 +189,27 @@ static void name_content(const struct undo *u, struct undo_part *part)
 		snprintf(part->content, sizeof(part->content), "%s", info->type);
 }
 
-/* Only the parts from which something was taken are told. */
+static int judge_all(const struct undo *u, size_t nr_back, struct err *e)
+{
+	size_t nr = u->ret->nr_parts;
+
+	if (u->ret->is_complete)
+		return u->o->dry_run ? 0 : state_remove(u->state, e);
+	if (nr_back) {
+		err_set(e, ERR_PARTIAL, 0, "%zu of %zu parts of '%s' %s; the restore had begun to write data", nr_back, nr, u->sink->name,
+			u->o->dry_run ? "can be put back" : "are back");
+		return err_hint(e, "the same restore command completes the disk instead");
+	}
+	if (nr)
+		err_set(e, ERR_REFUSED, 0, "nothing of '%s' can be put back", u->sink->name);
+	else
+		err_set(e, ERR_REFUSED, 0, "nothing had to be saved of '%s', and the restore had begun to write data: there is nothing to put back",
+			u->sink->name);
+	err_hint(e, "the same restore command completes the disk");
+	return err_reason(e, "written");
+}
+
+/* Only the parts from which something was taken are told. Nothing is as it was, whatever is back, once data was written anywhere. */
 static int report(struct undo *u, struct err *e)
 {
 	size_t nr = 0, nr_back = 0;
@@ -197,17 +225,8 @@ static int report(struct undo *u, struct err *e)
 	}
 	u->ret->parts = take(&u->parts);
 	u->ret->nr_parts = nr;
-	u->ret->is_complete = nr_back == nr;
-	if (nr_back == nr)
-		return u->o->dry_run ? 0 : state_remove(u->state, e);
-	if (nr_back) {
-		err_set(e, ERR_PARTIAL, 0, "%zu of %zu parts of '%s' %s; the restore had come to the others", nr_back, nr, u->sink->name,
-			u->o->dry_run ? "can be put back" : "are back");
-		return err_hint(e, "the same restore command completes the disk instead");
-	}
-	err_set(e, ERR_REFUSED, 0, "nothing of '%s' can be put back: the restore had come to all parts of it", u->sink->name);
-	err_hint(e, "the same restore command completes the disk");
-	return err_reason(e, "written");
+	u->ret->is_complete = nr_back == nr && state_get_mark(u->state) == 0;
+	return judge_all(u, nr_back, e);
 }
 
 static int run(struct undo *u, struct err *e)

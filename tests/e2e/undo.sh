@@ -63,6 +63,32 @@ run_calco verify image.calco --against target.img
 expect_exit 4 "$CALCO" undo target.img --state record --json
 json_true out 'd["error"]["reason"] == "finished"'
 
+# Twice says so, and still nothing is claimed.
+cut_restore "$second"
+expect_exit 5 "$CALCO" undo target.img --state record
+expect_exit 5 "$CALCO" undo target.img --state record --json
+json_true out 'd["result"]["back_bytes"] == 0'
+
+# A blank target: nothing had to be saved, but data was written.
+truncate -s 1G blank.img
+rm record
+status=0
+head -c "$second" image.calco | "$CALCO" restore - blank.img --state record --yes >out 2>err || status=$?
+[ $status = 3 ] || fail "exit code $status"
+cmp -s blank.img <(head -c 1G /dev/zero) && fail "nothing was written"
+for dry in --dry-run ""; do
+	expect_exit 4 "$CALCO" undo blank.img --state record $dry --json
+	json_true out 'not d["result"]["complete"] and d["error"]["reason"] == "written"'
+	[ -s record ] || fail "the record is gone"
+done
+run_calco restore image.calco blank.img --state record --yes
+# And one to which nothing was done at all.
+truncate -s 1G blank2.img
+status=0
+head -c $((head_len + 50)) image.calco | "$CALCO" restore - blank2.img --state record --yes >out 2>err || status=$?
+run_calco undo blank2.img --state record
+[ ! -e record ] || fail "the record is still there"
+
 # Somebody wrote there since.
 cut_restore $((head_len + 50))
 root_start=$(partition_place target.img 2 | cut -d ' ' -f 1)

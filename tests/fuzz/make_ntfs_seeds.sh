@@ -4,7 +4,7 @@ set -eu
 
 out=$1
 tools=$(cd "$(dirname "$0")/../tools" && pwd)
-export PATH="$PATH:/usr/sbin:/sbin"
+export PATH="$PATH:/usr/sbin:/sbin" LC_ALL=C.UTF-8
 mkdir -p "$out"
 # Without the tools there is nothing to replay but the stored corpus.
 command -v mkntfs >/dev/null && command -v ntfscp >/dev/null || exit 0
@@ -16,7 +16,7 @@ volume() {
 	rm -f "$tmp/fs"
 	truncate -s "$1" "$tmp/fs"
 	shift
-	mkntfs -q -F -L seed "$@" "$tmp/fs" >/dev/null 2>&1
+	mkntfs -q -F "$@" "$tmp/fs" >/dev/null 2>&1
 }
 
 # put NAME COMMAND...: a file with what the command prints
