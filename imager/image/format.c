@@ -59,12 +59,18 @@ static int refuse_features(uint64_t bits, struct err *e)
 	return 0;
 }
 
+static int refuse_stranger(struct err *e)
+{
+	err_set(e, ERR_CORRUPT, 0, "not a calco image (no magic)");
+	return err_hint(e, "the image is named first, then the disks; 'calco capture' makes one");
+}
+
 int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *ret, struct err *e)
 {
 	struct span s = span_of(b, FMT_PREAMBLE_SIZE);
 
 	if (memcmp(b, FMT_MAGIC, 8))
-		return err_set(e, ERR_CORRUPT, 0, "not a calco image (no magic)");
+		return refuse_stranger(e);
 	if (span_le32(&s, 60) != crc32_of(b, 60))
 		return bad_crc("preamble", e);
 	if (span_le16(&s, 8) != FMT_MAJOR)

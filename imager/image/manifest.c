@@ -120,9 +120,12 @@ static bool region_is_called(const struct img_manifest *m, size_t region, const 
 {
 	const struct img_region *r = &m->regions[region];
 	const struct img_volume *v = volume_of(m, region);
-	char number[16];
+	char number[32];
 
 	snprintf(number, sizeof(number), "%u", r->number);
+	if (r->number && !strcmp(number, word))
+		return true;
+	snprintf(number, sizeof(number), "%u:%u", r->disk + 1, r->number); /* where several disks have a partition 2 */
 	if (r->number && !strcmp(number, word))
 		return true;
 	if (r->name[0] && !strcmp(r->name, word))
@@ -160,8 +163,10 @@ int img_find_region(const struct img_manifest *m, const char *word, size_t *ret,
 	if (found == 1)
 		return 0;
 	list_choices(m, choices, sizeof(choices));
-	if (found)
-		return err_set(e, ERR_USAGE, 0, "'%s' names %zu volumes of the image; it has %s", word, found, choices);
+	if (found) {
+		err_set(e, ERR_USAGE, 0, "'%s' names %zu volumes of the image; it has %s", word, found, choices);
+		return err_hint(e, "say DISK:PARTITION, as in 1:2 for partition 2 of disk 1, or the UUID");
+	}
 	return err_set(e, ERR_USAGE, 0, "no volume '%s' in the image; it has %s", word, choices);
 }
 

@@ -129,6 +129,16 @@ static int prepare_special(const struct restore *rs, struct chunk_codec *codec, 
 	return chunk_id(codec, content, sp->id, NULL, e);
 }
 
+/* Which files are lost is asked of volumes and places, not of chunks. */
+static int name_place(const struct restore *rs, const struct img_cursor *at, struct err *e)
+{
+	char where[200];
+
+	img_describe_region(rs->m, at->region, where, sizeof(where));
+	err_wrap(e, "%s, 256 KiB at %llu of the disk", where, (unsigned long long)(rs->m->regions[at->region].start + at->i * CHUNK_SIZE));
+	return err_hint(e, "'calco verify' lists all damage of an image; the target is not complete and does not boot");
+}
+
 static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 {
 	const struct restore *rs = arg;
@@ -139,7 +149,7 @@ static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 	struct cmap_chunk c;
 
 	if (img_decode(worker, rs->m, &it->rec, it->payload, it->content, e) < 0)
-		return -1;
+		return e->code == ERR_CORRUPT ? name_place(rs, &it->rec.at, e) : -1;
 	cmap_get(reg->map, it->rec.at.i, &c);
 	if (sp && prepare_special(rs, worker, sp, reg->disk, start, it->content, c.len, e) < 0)
 		return -1;

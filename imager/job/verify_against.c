@@ -112,6 +112,22 @@ static int find_special(struct against *a, struct err *e)
 	return 0;
 }
 
+/*
+ * Are all used bytes equal, so that the difference lies in what the image knows as zero: spare room of a file system, in which old bytes may
+ * stand on the disk that was captured?
+ */
+static bool is_spare(const struct chunk_map *map, const struct cmap_chunk *c, const uint8_t *want, const uint8_t *got, uint32_t off, uint32_t len)
+{
+	enum ext_state state;
+
+	for (uint32_t at = off, n; at < off + len; at += n) {
+		n = (uint32_t)min_u64(cmap_state_run(map, c, at, &state), off + len - at);
+		if (state == EXT_USED && memcmp(want + at, got + at, n))
+			return false;
+	}
+	return true;
+}
+
 /* Narrow a differing chunk down to leaves, with their place on the disk that was read. */
 static int differs(void *arg, const struct img_cursor *at, const uint8_t *content, struct err *e)
 {
@@ -128,8 +144,13 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 	cmap_mask(r->map, &c, a->content, true);
 	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
 		uint32_t n = (uint32_t)min_u64(LEAF_SIZE, c.len - off);
-		if (memcmp(a->content + off, content + off, n) && damage_on_disk(a->ret, a->m, at->region, place + off, n, "differs from the image", e) < 0)
+		if (!memcmp(a->content + off, content + off, n))
+			continue;
+		bool spare = is_spare(r->map, &c, a->content, content, off, n);
+		a->ret->nr_spare += spare;
+		if (damage_on_disk(a->ret, a->m, at->region, place + off, n, spare ? "not zero, in what the file system does not use yet" : "differs from the image", e) < 0)
 			return -1;
+		a->ret->nr_leaves++;
 	}
 	return 0;
 }
