@@ -20,7 +20,7 @@ struct file_check {
 	struct ext_volume *v;
 	struct ext_marks *marks;
 	struct ext_inode inode;            /* the one under work */
-	uint64_t nodes_left;               /* blocks of trees that may still be read: each block of the volume is at most one */
+	uint64_t blocks_left;              /* that files may still name: each block of the volume belongs to one of them at most, once */
 	uint8_t *nodes[EXT_MAX_DEPTH + 1]; /* one block for each level, made when needed */
 };
 
@@ -66,7 +66,7 @@ static int check_layout(struct file_check *c, struct err *e)
 
 /* ---- what files use ---- */
 
-static int check_used(struct file_check *c, uint64_t start, uint64_t nr, struct err *e)
+static int check_marked(struct file_check *c, uint64_t start, uint64_t nr, struct err *e)
 {
 	const struct ext_super *sb = &c->v->sb;
 	uint64_t free_block;
@@ -77,6 +77,17 @@ static int check_used(struct file_check *c, uint64_t start, uint64_t nr, struct 
 		return err_set(e, ERR_CORRUPT, 0, "ext block %llu is used by inode %u, but marked as free", (unsigned long long)free_block,
 			c->inode.number);
 	return 0;
+}
+
+/* Blocks that belong to the inode alone. Trees that lead to the same blocks again and again end here, too. */
+static int check_used(struct file_check *c, uint64_t start, uint64_t nr, struct err *e)
+{
+	uint64_t cost = max_u64(nr, 1);
+
+	if (cost > c->blocks_left)
+		return err_set(e, ERR_CORRUPT, 0, "ext inodes up to %u name more blocks than the file system has", c->inode.number);
+	c->blocks_left -= cost;
+	return check_marked(c, start, nr, e);
 }
 
 /* The device could not read it; our own lack of memory is another matter. */
@@ -93,8 +104,6 @@ static int read_node(struct file_check *c, uint64_t block, int level, struct err
 
 	if (check_used(c, block, 1, e) < 0)
 		return -1;
-	if (!c->nodes_left--)
-		return err_set(e, ERR_CORRUPT, 0, "the trees of ext inodes up to %u have more blocks than the file system", c->inode.number);
 	if (!*node && !(*node = alloc_array(1, c->v->sb.block_size)))
 		return err_nomem(e, "a block of pointers");
 	if (ext_read_blocks(c->v, block, 1, *node, &lost) == 0)
@@ -179,7 +188,7 @@ static int check_inode(struct file_check *c, uint32_t number, uint8_t *raw, stru
 		return 0;
 	if (ext_has_metadata_csum(&c->v->sb) && !ext_inode_csum_good(c->v, number, raw))
 		return err_set(e, ERR_CORRUPT, 0, "ext inode %u has a wrong checksum", number);
-	if (inode->xattr_block && check_used(c, inode->xattr_block, 1, e) < 0)
+	if (inode->xattr_block && check_marked(c, inode->xattr_block, 1, e) < 0)
 		return -1;
 	if (!has_blocks(inode))
 		return 0;
@@ -218,7 +227,7 @@ static int check_group(struct file_check *c, uint32_t group, uint8_t *buf, struc
 
 int ext_check_files(struct ext_volume *v, struct ext_marks *marks, uint8_t *buf, struct err *e)
 {
-	struct file_check c = { .v = v, .marks = marks, .nodes_left = v->sb.nr_blocks };
+	struct file_check c = { .v = v, .marks = marks, .blocks_left = v->sb.nr_blocks };
 
 	int r = check_layout(&c, e);
 	for (uint32_t i = 0; r == 0 && i < v->sb.nr_groups; i++)

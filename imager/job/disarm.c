@@ -157,17 +157,18 @@ static int disarm_range(struct disarm *d, uint64_t start, uint64_t len, struct e
 /* The boot code of the target's own MBR. */
 static int disarm_boot_code(struct disarm *d, struct err *e)
 {
-	uint8_t sector[4096];
+	uint8_t sector[4096], stub[4096];
 	uint32_t len = d->sink->sector_size <= 4096 ? d->sink->sector_size : 4096;
 
 	if (!d->t->table || d->t->table->kind == PT_NONE || d->from > 0 || d->sink->size < len)
 		return 0;
 	if (blk_read_back(d->sink, 0, sector, len, e) < 0)
 		return -1;
-	if (!d->clear)
-		return state_save(d->state, 0, sector, len, e);
-	holds_stub(sector);
-	return blk_write(d->sink, 0, sector, len, e);
+	memcpy(stub, sector, len);
+	holds_stub(stub);
+	if (!memcmp(stub, sector, len)) /* an earlier attempt was here */
+		return 0;
+	return d->clear ? blk_write(d->sink, 0, stub, len, e) : state_save(d->state, 0, sector, len, e);
 }
 
 static int disarm_pass(const struct expected *x, uint32_t disk, struct disarm *d, struct err *e)

@@ -39,6 +39,7 @@
 
 struct saved_range {
 	uint64_t start, len;
+	uint64_t place; /* of the bytes in the file */
 };
 
 struct state {
@@ -49,7 +50,7 @@ struct state {
 	uint64_t end; /* where the next entry goes */
 	uint64_t mark, mark_seq;
 	struct saved_range *saved;
-	size_t nr_saved;
+	size_t nr_saved, nr_old; /* nr_old: of them by earlier attempts */
 };
 
 static int make_folders(const char *path, struct err *e)
@@ -177,6 +178,7 @@ static int read_marks(struct state *s, struct err *e)
 	return 0;
 }
 
+/* The entry that begins at s->end */
 static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e)
 {
 	struct saved_range *grown = realloc(s->saved, (s->nr_saved + 1) * sizeof(*grown));
@@ -184,7 +186,8 @@ static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e
 	if (!grown)
 		return err_nomem(e, "the state record");
 	s->saved = grown;
-	s->saved[s->nr_saved++] = (struct saved_range){ start, len };
+	s->saved[s->nr_saved++] = (struct saved_range){ start, len, s->end + ENTRY_HEADER };
+	s->end += ENTRY_HEADER + len;
 	return 0;
 }
 
@@ -221,7 +224,6 @@ static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_
 	struct state *s = arg;
 
 	(void)bytes, (void)is_late;
-	s->end += ENTRY_HEADER + len;
 	return remember(s, start, len, e);
 }
 
@@ -255,7 +257,10 @@ static int continue_record(struct state *s, enum record *ret, struct err *e)
 		err_hint(e, "finish that restore first, or name another file with --state");
 		return err_reason(e, "state");
 	}
-	return read_marks(s, e) < 0 || state_each(s, remember_entry, s, e) < 0 ? -1 : 0;
+	if (read_marks(s, e) < 0 || state_each(s, remember_entry, s, e) < 0)
+		return -1;
+	s->nr_old = s->nr_saved;
+	return 0;
 }
 
 /* Only a plain file can be a record; anything else is somebody's, and may not even be opened without harm. */
@@ -408,8 +413,30 @@ static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t 
 	put_le32(h, 20, crc32_of(h, 20));
 	if (write_at(s, s->end, h, sizeof(h), e) < 0 || write_at(s, s->end + sizeof(h), bytes, len, e) < 0)
 		return -1;
-	s->end += sizeof(h) + len;
 	return remember(s, start, len, e);
+}
+
+/*
+ * What an earlier attempt saved and did not write over stands there as it was, or is cleared by now and not given to us. Other bytes are
+ * somebody else's: to clear them for what the record has of long ago would lose them.
+ */
+static int compare_saved(const struct state *s, const struct saved_range *known, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	uint64_t from = max_u64(max_u64(start, known->start), s->mark), to = min_u64(start + len, known->start + known->len);
+	AUTO_FREE uint8_t *was = NULL;
+
+	if (from >= to)
+		return 0;
+	was = malloc((size_t)(to - from));
+	if (!was)
+		return err_nomem(e, "the state record");
+	if (read_at(s, known->place + (from - known->start), was, (size_t)(to - from), e) < 0)
+		return -1;
+	if (!memcmp(was, bytes + (from - start), (size_t)(to - from)))
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%.200s' was used since the restore that was cut short, of which '%s' tells", s->target, s->path);
+	err_hint(e, "if nothing of before that restore is needed any more, remove this record and restore again");
+	return err_reason(e, "state");
 }
 
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
@@ -418,6 +445,9 @@ int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len
 
 	if (s->fd < 0 && begin_file(s, e) < 0)
 		return -1;
+	for (size_t i = 0; i < s->nr_old; i++)
+		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
+			return -1;
 	while (at < end) {
 		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
 		uint64_t stop = min_u64(min_u64(saved, end), at + MAX_ENTRY);

@@ -51,7 +51,7 @@ int state_remove(struct state *s, struct err *e);
 /*
  * state_save - keep bytes of the target. Not synced.
  *
- * What is saved already is left as it is. What lies below the mark is saved as late: an earlier attempt may have written there.
+ * What is saved already is left as it is, and must be what is given now (else ERR_REFUSED "state": the target was used meanwhile). What lies below the mark is saved as late: an earlier attempt may have written there.
  */
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 

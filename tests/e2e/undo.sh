@@ -100,6 +100,22 @@ get_partition target.img 2 now
 get_partition left.img 2 before
 cmp now before
 
+# The disk was given up and used anew: neither cleared for what the record has of long ago, nor put back over what is new.
+cut_restore $((head_len + 50))
+sgdisk -Z target.img >/dev/null 2>&1 || true
+sgdisk -n 1:0:+40M -n 2:0:+300M -n 3:0:0 target.img >/dev/null 2>&1
+make_ext4 part 300M -L new && put_partition target.img 2 part && rm part
+cp --sparse=always target.img left.img
+expect_exit 4 "$CALCO" restore image.calco target.img --state record --confirm target.img --json
+json_true out 'd["error"]["reason"] == "state"'
+cmp target.img left.img
+"$CALCO" undo target.img --state record >out 2>err || true
+get_partition target.img 2 now
+get_partition left.img 2 before
+cmp now before
+rm record
+run_calco restore image.calco target.img --state record --confirm target.img
+
 # Another disk, a record that is none, a damaged one, a disk in use.
 cut_restore $((head_len + 50))
 truncate -s 1G innocent.img
