@@ -94,7 +94,7 @@ struct restore_result {
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
 
 /*
- * restore_is_unfinished - did a restore of this very target (serial number and model, or path; and size) begin and not end, as its state record tells?
+ * restore_is_unfinished - did a restore of this very plain file (path, size, inode, time of birth) begin and not end, as its state record tells?
  * @state_file: as in restore_options. False where there is no record, or it cannot be read.
  */
 bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);

@@ -152,7 +152,7 @@ bool restore_is_unfinished(const char *state_file, const char *target, uint64_t 
 
 	if (!state_file && state_default(target, path, sizeof(path), &ignored) < 0)
 		return false;
-	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s);
+	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s) && state_is_of_file(s, target);
 }
 
 static int disarm(struct restore *rs, struct err *e)

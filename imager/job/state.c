@@ -3,7 +3,7 @@
  * The state record; see state.h. A file:
  *
  *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, what it is called (512 bytes),
- *         root of the image when finished (32), CRC-32 of all that at 1020
+ *         root of the image when finished (32), of a plain file its inode and time of birth (24), CRC-32 of all that at 1020
  *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
  *   2048  entries: "SAVE" or "LATE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes.
  *         "SAVE" is what stood there before the first attempt; "LATE" is what a later attempt found below the mark, where an
@@ -149,6 +149,34 @@ static int read_at(const struct state *s, uint64_t off, void *bytes, size_t len,
 	return 1;
 }
 
+#define FILE_ID      (24 + NAME_SIZE + 32)
+#define FILE_ID_SIZE 24U
+
+/* Which file a plain file is, when another one may have got its name: inode, and time of birth where that is known. Zeros for a device. */
+static void identify_file(const char *path, uint8_t ret[FILE_ID_SIZE])
+{
+	struct statx sx;
+
+	memset(ret, 0, FILE_ID_SIZE);
+	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME | STATX_TYPE, &sx) < 0 || !S_ISREG(sx.stx_mode))
+		return;
+	put_le64(ret, 0, sx.stx_ino);
+	if (sx.stx_mask & STATX_BTIME) {
+		put_le64(ret, 8, (uint64_t)sx.stx_btime.tv_sec);
+		put_le32(ret, 16, sx.stx_btime.tv_nsec);
+	}
+	put_le32(ret, 20, 1);
+}
+
+bool state_is_of_file(const struct state *s, const char *path)
+{
+	uint8_t was[FILE_ID_SIZE], now[FILE_ID_SIZE];
+	struct err ignored = ERR_INIT;
+
+	identify_file(path, now);
+	return s->fd >= 0 && get_le32(now + 20) && read_at(s, FILE_ID, was, sizeof(was), &ignored) == 1 && !memcmp(was, now, sizeof(now));
+}
+
 static int write_header(const struct state *s, uint32_t status, const uint8_t *root, struct err *e)
 {
 	uint8_t b[HEADER_SIZE] = "CALCOSR1";
@@ -158,6 +186,7 @@ static int write_header(const struct state *s, uint32_t status, const uint8_t *r
 	memcpy(b + 24, s->target, NAME_SIZE);
 	if (root)
 		memcpy(b + 24 + NAME_SIZE, root, 32);
+	identify_file(s->target, b + FILE_ID);
 	put_le32(b, HEADER_SIZE - 4, crc32_of(b, HEADER_SIZE - 4));
 	return write_at(s, 0, b, sizeof(b), e);
 }

@@ -67,6 +67,9 @@ int state_finish(struct state *s, const uint8_t root[32], struct err *e);
 /* state_is_open - is this an unfinished record of an earlier attempt? */
 bool state_is_open(const struct state *s);
 
+/* state_is_of_file - was the record begun for this very plain file, and not for another one of its name? */
+bool state_is_of_file(const struct state *s, const char *path);
+
 /* state_path - where the record lies, "" when nothing had to be saved */
 const char *state_path(const struct state *s);
 

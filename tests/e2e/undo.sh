@@ -132,3 +132,13 @@ expect_exit 2 "$CALCO" undo missing.img --state record
 expect_exit 2 "$CALCO" undo
 run_calco undo target.img --state record
 sha256sum target.img | cut -d ' ' -f 1 | cmp - <(cut -d ' ' -f 1 old.sum)
+
+# A file that a cut restore left is completed without a question; another one that got its name is not.
+truncate -s 1G later.img
+rm -f record
+head -c "$second" image.calco | "$CALCO" restore - later.img --state record --yes >out 2>err && fail "a cut image is no success"
+cp later.img other.img
+rm later.img
+mv other.img later.img
+expect_exit 4 "$CALCO" restore image.calco later.img --state record --json
+json_true out 'd["error"]["reason"] == "not-confirmed"'
