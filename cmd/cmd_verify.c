@@ -88,7 +88,7 @@ static void report_damages(struct out *out, const struct verify_result *r)
 		out_cell_str(&t, d->what);
 	}
 	out_table_end(&t);
-	if (r->nr_leaves && r->nr_spare == r->nr_leaves)
+	if (r->nr_spare && !r->nr_other)
 		out_line(out, "  All of it lies where the file systems hold nothing (journal body, inode tables never used). A disk that was restored has\n"
 			"  zeros there; on the disk that was captured old bytes may stand there, and every file is equal all the same.");
 	if (r->nr_damages > r->nr_kept || (!out->is_json && r->nr_kept > MAX_DAMAGE_LINES))

@@ -185,7 +185,7 @@ struct verify_result {
 	uint64_t nr_damages;           /* all found */
 	struct damage *damages;        /* sorted, neighbours merged; at most VERIFY_MAX_DAMAGES are kept; owned by the caller: free() */
 	size_t nr_kept;
-	uint64_t nr_leaves, nr_spare;  /* against a disk: pieces of 4 KiB that differ, and those of them that the image knows as zero (unused) */
+	uint64_t nr_spare, nr_other;   /* against a disk: differing pieces of 4 KiB in what the image knows as zero (spare room of a file system); all other differences */
 	double seconds;
 };
 #define VERIFY_MAX_DAMAGES 1000

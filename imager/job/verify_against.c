@@ -138,8 +138,10 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 
 	a->ret->nr_bad_chunks++;
 	cmap_get(r->map, at->i, &c);
-	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0)
+	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0) {
+		a->ret->nr_other++;
 		return damage_on_disk(a->ret, a->m, at->region, place, c.len, "differs from the image", e);
+	}
 	expected_adapt(a->x, r->disk, start, a->content, c.len);
 	cmap_mask(r->map, &c, a->content, true);
 	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
@@ -148,9 +150,9 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 			continue;
 		bool spare = is_spare(r->map, &c, a->content, content, off, n);
 		a->ret->nr_spare += spare;
+		a->ret->nr_other += !spare;
 		if (damage_on_disk(a->ret, a->m, at->region, place + off, n, spare ? "not zero, in what the file system does not use yet" : "differs from the image", e) < 0)
 			return -1;
-		a->ret->nr_leaves++;
 	}
 	return 0;
 }
@@ -166,7 +168,10 @@ static int check_piece(struct against *a, uint32_t disk, const struct pt_patch *
 		return err_nomem(e, "a read buffer");
 	if (blk_read(a->disks[disk], from, got, (size_t)(to - from), e) < 0)
 		return -1;
-	return memcmp(got, p->bytes + (from - p->start), (size_t)(to - from)) ? damage_add(a->ret, &d, e) : 0;
+	if (!memcmp(got, p->bytes + (from - p->start), (size_t)(to - from)))
+		return 0;
+	a->ret->nr_other++;
+	return damage_add(a->ret, &d, e);
 }
 
 /* Where a patch lies on what the image does not use, no id covers it. */

@@ -35,5 +35,22 @@ printf 'x' | dd of=copy.img bs=1 seek=1100 conv=notrunc status=none
 expect_exit 3 "$CALCO" verify golden.calco --against copy.img
 expect_no_text out 'every file'
 
+
+# Not all of the differences: the table is wrong, too.
+truncate -s 100M disk.img
+sgdisk -n 1:0:+64M disk.img >/dev/null
+put_partition disk.img 1 golden.img
+run_calco capture disk.img disk.calco
+truncate -s 120M larger.img
+run_calco restore disk.calco larger.img --yes
+run_calco verify disk.calco --against larger.img
+put_partition larger.img 1 golden.img
+expect_exit 3 "$CALCO" verify disk.calco --against larger.img
+expect_text out 'every file is equal all the same'
+printf 'x' | dd of=larger.img bs=1 seek=$((120 * 1024 * 1024 - 500)) conv=notrunc status=none
+expect_exit 3 "$CALCO" verify disk.calco --against larger.img
+expect_text out 'partition table'
+expect_no_text out 'every file'
+
 expect_exit 3 "$CALCO" restore golden.img golden.calco --yes
 expect_text err 'not a calco image' 'image is named first'
