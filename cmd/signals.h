@@ -8,9 +8,10 @@
 #include <stdbool.h>
 
 /*
- * signals_install - from now on the first SIGINT, SIGTERM or SIGHUP only sets a flag; the second ends the program at once
+ * signals_install - from now on the first SIGINT, SIGTERM or SIGHUP only sets a flag; another one half a second later or more ends the program
+ * at once
  *
- * SIGPIPE is ignored: a closed pipe is an ordinary write error (EPIPE).
+ * SIGPIPE and SIGXFSZ are ignored: a closed pipe and a file that may not grow are ordinary write errors (EPIPE, EFBIG).
  */
 void signals_install(void);
 

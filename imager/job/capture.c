@@ -255,6 +255,8 @@ static int check_unchanged(struct capture *cap, struct err *e)
 		int r = blk_unchanged(cap->sources[i], e);
 		if (r == 0 && !cap->o->sources && !cap->claimed[i])
 			r = guard_source(cap->o->disks[i], e);
+		if (r < 0 && e->code != ERR_REFUSED && strcmp(e->reason, "changed")) /* it could not be found out */
+			return -1;
 		if (r < 0) {
 			err_wrap(e, "the image would mix old and new");
 			return err_hint(e, "capture it again while nothing writes to it");

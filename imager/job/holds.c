@@ -38,6 +38,19 @@ void holds_stub(uint8_t *sector)
 	memcpy(sector + sizeof(stub), stub_message, sizeof(stub_message));
 }
 
+bool holds_could_leave(uint64_t start, const uint8_t *was, const uint8_t *now, size_t len)
+{
+	uint8_t code[BOOT_CODE];
+
+	holds_stub(code);
+	for (size_t i = 0; i < len; i++) {
+		bool in_code = start < BOOT_CODE && i < BOOT_CODE - start;
+		if (now[i] != was[i] && now[i] != 0 && !(in_code && now[i] == code[start + i]))
+			return false;
+	}
+	return true;
+}
+
 /* Candidates before they are sorted and merged. */
 struct hold_list {
 	struct hold *p;

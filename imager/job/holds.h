@@ -70,4 +70,12 @@ int holds_verify(const struct holds *h, uint32_t disk, enum hold_stage stage, st
 /* holds_stub - replace the 440 bytes of boot code of an MBR sector by a stub that says so and lets the firmware go on (INT 18h) */
 void holds_stub(uint8_t *sector);
 
+/*
+ * holds_could_leave - can these bytes be what a disarming that was cut short, torn or failed at any byte left of `was`?
+ * @start: of both, on the target
+ *
+ * Every byte is as it was, or cleared, or in the first sector of the stub.
+ */
+bool holds_could_leave(uint64_t start, const uint8_t *was, const uint8_t *now, size_t len);
+
 #endif

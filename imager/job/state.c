@@ -19,6 +19,7 @@
 #include "base/hash.h"
 #include "base/span.h"
 #include "imager/disk/device.h"
+#include "imager/job/holds.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -256,7 +257,29 @@ static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_
 	return remember(s, start, len, e);
 }
 
-enum record { RECORD_NONE, RECORD_DAMAGED, RECORD_FINISHED, RECORD_OPEN };
+enum record { RECORD_NONE, RECORD_FINISHED, RECORD_OPEN };
+
+static bool is_header_whole(const uint8_t b[HEADER_SIZE])
+{
+	return get_le32(b + HEADER_SIZE - 4) == crc32_of(b, HEADER_SIZE - 4);
+}
+
+/* Only state_finish() replaces a header: when half of it was written, the other status makes the sum right. */
+static bool is_header_half_finished(const uint8_t b[HEADER_SIZE])
+{
+	uint8_t other[HEADER_SIZE];
+
+	memcpy(other, b, HEADER_SIZE);
+	put_le32(other, 8, !get_le32(b + 8));
+	return is_header_whole(other);
+}
+
+static int refuse_damaged(const struct state *s, struct err *e)
+{
+	err_set(e, ERR_CORRUPT, 0, "the state record '%s' is damaged", s->path);
+	err_hint(e, "what it saved of the disk may still be in it; if that is not needed any more, remove it and restore again");
+	return err_reason(e, "state");
+}
 
 /* What stands in the file; an open record is continued. -1: not readable, or somebody else's. */
 static int continue_record(struct state *s, enum record *ret, struct err *e)
@@ -274,12 +297,11 @@ static int continue_record(struct state *s, enum record *ret, struct err *e)
 	}
 	if (memcmp(b, "CALCOSR1", 8))
 		return 0;
-	*ret = RECORD_DAMAGED;
-	if (r == 0 || get_le32(b + HEADER_SIZE - 4) != crc32_of(b, HEADER_SIZE - 4))
-		return 0;
 	*ret = RECORD_FINISHED;
-	if (get_le32(b + 8) == 1)
+	if (is_header_half_finished(b) || (is_header_whole(b) && get_le32(b + 8) == 1))
 		return 0;
+	if (!is_header_whole(b))
+		return refuse_damaged(s, e);
 	*ret = RECORD_OPEN;
 	if (get_le64(b + 16) != s->target_size || memcmp(b + 24, s->target, NAME_SIZE)) {
 		err_set(e, ERR_REFUSED, 0, "'%s' is the unfinished state record of another target ('%.200s')", s->path, (const char *)b + 24);
@@ -351,10 +373,8 @@ int state_open_unfinished(const char *path, const char *target, uint64_t target_
 		err_set(e, ERR_REFUSED, 0, "the restore of '%s' was finished: what stood there before is gone", target);
 		return err_reason(e, "finished");
 	}
-	if (found != RECORD_OPEN) {
-		err_set(e, ERR_CORRUPT, 0, "the state record '%s' is damaged", path);
-		return err_reason(e, "state");
-	}
+	if (found != RECORD_OPEN)
+		return refuse_damaged(s, e);
 	*ret = take(&s);
 	return 0;
 }
@@ -446,7 +466,7 @@ static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t 
 }
 
 /*
- * What an earlier attempt saved and did not write over stands there as it was, or is cleared by now and not given to us. Other bytes are
+ * What an earlier attempt saved and did not write over stands there as it was, or is cleared, wholly or in part. Other bytes are
  * somebody else's: to clear them for what the record has of long ago would lose them.
  */
 static int compare_saved(const struct state *s, const struct saved_range *known, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
@@ -461,7 +481,7 @@ static int compare_saved(const struct state *s, const struct saved_range *known,
 		return err_nomem(e, "the state record");
 	if (read_at(s, known->place + (from - known->start), was, (size_t)(to - from), e) < 0)
 		return -1;
-	if (!memcmp(was, bytes + (from - start), (size_t)(to - from)))
+	if (holds_could_leave(from, was, bytes + (from - start), (size_t)(to - from)))
 		return 0;
 	err_set(e, ERR_REFUSED, 0, "'%.200s' was used since the restore that was cut short, of which '%s' tells", s->target, s->path);
 	err_hint(e, "if nothing of before that restore is needed any more, remove this record and restore again");

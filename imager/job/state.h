@@ -22,8 +22,8 @@ int state_default(const char *target, char *ret, size_t size, struct err *e);
  * state_open - open or begin the record of a target
  * @target, @target_size: what it is the record of; an unfinished record of another target is ERR_REFUSED ("state")
  *
- * An unfinished record is continued: what it saved stays. A finished one (state_finish) begins anew. The file is made by the first
- * state_save() or state_sync().
+ * An unfinished record is continued: what it saved stays. A finished one (state_finish) begins anew; a damaged one is ERR_CORRUPT, since
+ * what it saved may be in it. The file is made by the first state_save() or state_sync().
  */
 int state_open(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
 
@@ -51,7 +51,9 @@ int state_remove(struct state *s, struct err *e);
 /*
  * state_save - keep bytes of the target. Not synced.
  *
- * What is saved already is left as it is, and must be what is given now (else ERR_REFUSED "state": the target was used meanwhile). What lies below the mark is saved as late: an earlier attempt may have written there.
+ * What is saved already is left as it is. At or behind the mark the bytes given now must be those or what holds_could_leave() of them
+ * (else ERR_REFUSED "state": the target was used meanwhile). What lies below the mark is saved as late: an earlier attempt may have
+ * written there.
  */
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 

@@ -86,20 +86,6 @@ static struct undo_part *part_of(const struct undo *u, uint64_t start)
 	return NULL;
 }
 
-/* What the restore left where it took this: zeros, or the stub in the place of boot code. What it never cleared, or what is back already, is fine too. */
-static bool is_as_left(uint64_t start, const uint8_t *saved, const uint8_t *now, size_t len)
-{
-	uint8_t stub[4096];
-
-	if (!memcmp(saved, now, len) || (now[0] == 0 && !memcmp(now, now + 1, len - 1)))
-		return true;
-	if (start != 0 || len < 512 || len > sizeof(stub))
-		return false;
-	memcpy(stub, saved, len);
-	holds_stub(stub);
-	return !memcmp(stub, now, len);
-}
-
 static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
 {
 	struct undo *u = arg;
@@ -118,24 +104,28 @@ static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bo
 		return refuse_part(part, "the restore may have written there");
 	if (blk_read_back(u->sink, start, now, len, e) < 0)
 		return -1;
-	return is_as_left(start, bytes, now, len) ? 0 : refuse_part(part, "something else was written there since");
+	return holds_could_leave(start, bytes, now, len) ? 0 : refuse_part(part, "something else was written there since");
+}
+
+/* Has this pass to put a piece back? 1; 0: it stands there, or its part stays as it is, or the other pass is for it; -1 */
+static int is_missing(const struct undo *u, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
+		return 0;
+	AUTO_FREE uint8_t *now = malloc(len);
+	if (!now)
+		return err_nomem(e, "undo");
+	return blk_read_back(u->sink, start, now, len, e) < 0 ? -1 : memcmp(now, bytes, len) != 0;
 }
 
 static int put_back(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
 {
 	struct undo *u = arg;
-
-	AUTO_FREE uint8_t *now = malloc(len);
+	int missing = is_missing(u, start, bytes, len, e);
 
 	(void)is_late;
-	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
-		return 0;
-	if (!now)
-		return err_nomem(e, "undo");
-	if (blk_read_back(u->sink, start, now, len, e) < 0)
-		return -1;
-	if (!memcmp(now, bytes, len)) /* never cleared, or back already */
-		return 0;
+	if (missing <= 0)
+		return missing;
 	u->ret->back_bytes += len;
 	return u->o->dry_run ? 0 : blk_write(u->sink, start, bytes, len, e);
 }
@@ -143,17 +133,11 @@ static int put_back(void *arg, uint64_t start, const uint8_t *bytes, size_t len,
 static int compare(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
 {
 	struct undo *u = arg;
-	AUTO_FREE uint8_t *now = malloc(len);
+	int missing = is_missing(u, start, bytes, len, e);
 
 	(void)is_late;
-	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
-		return 0;
-	if (!now)
-		return err_nomem(e, "undo");
-	if (blk_read_back(u->sink, start, now, len, e) < 0)
-		return -1;
-	if (!memcmp(now, bytes, len))
-		return 0;
+	if (missing <= 0)
+		return missing;
 	return err_set(e, ERR_CORRUPT, 0, "'%s' did not keep what was put back at %llu: do not trust this disk", u->sink->name,
 		(unsigned long long)start);
 }

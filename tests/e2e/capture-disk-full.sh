@@ -18,4 +18,9 @@ expect_exit 1 "$CALCO" capture golden.img mnt/lab.calco
 rm mnt/full
 [ -z "$(ls -A mnt)" ] || fail "something is left: $(ls -A mnt)"
 umount mnt
+
+# A limit of the shell instead of the disk.
+expect_exit 1 bash -c 'ulimit -f 5000; "$1" capture golden.img limit.calco' - "$CALCO"
+expect_text err '^calco: .*limit.calco.*[Ff]ile too large'
+[ ! -e limit.calco ] && [ ! -e limit.calco.part ] || fail "something is left"
 run_calco capture golden.img lab.calco

@@ -40,6 +40,13 @@ start hup
 kill -HUP "$pid"
 stopped_by 1
 
+# The process and its group get it at once, as from timeout(1): meant once.
+start twice
+kill -TERM "$pid" "$pid"
+kill -TERM "$pid"
+stopped_by 15
+[ ! -e twice.calco ] && [ ! -e twice.calco.part ] || fail "a signal that came twice at once left something"
+
 # A pipe that gives nothing, or takes nothing, is no reason to be deaf.
 truncate -s 64M small.img
 openssl enc -aes-128-ctr -K 00 -iv 00 -in /dev/zero 2>/dev/null | dd of=small.img bs=1M count=16 iflag=fullblock conv=notrunc status=none

@@ -5,6 +5,7 @@
  */
 #include "base/hash.h"
 #include "base/span.h"
+#include "imager/job/holds.h"
 #include "imager/job/state.h"
 #include "tests/unit/image_util.h"
 
@@ -367,9 +368,72 @@ START_TEST(hostile_records)
 			ck_assert(state_save(s, 0, f, 2000, &e) == 0 || e.code == ERR_REFUSED);
 			state_close(take(&s));
 		} else {
-			ck_assert_int_eq(e.code, ERR_REFUSED);
+			ck_assert(e.code == ERR_REFUSED || e.code == ERR_CORRUPT);
 		}
 	}
+}
+END_TEST
+
+/* Half of the header of a finished record over half of that of the open one: finished. Any other damage keeps what was saved. */
+START_TEST(half_finished)
+{
+	AUTO(state) struct state *s = open_ok();
+	struct err e = ERR_INIT;
+	size_t len;
+
+	save(s, 0, 'A', 300);
+	AUTO_FREE uint8_t *open_record = file_read(path, &len);
+	ok(state_finish(s, (const uint8_t *)"12345678901234567890123456789012", &e), &e);
+	state_close(take(&s));
+	AUTO_FREE uint8_t *mixed = file_read(path, &len);
+	memcpy(mixed, open_record, 512);
+	file_write(path, mixed, len);
+	s = open_ok();
+	ck_assert(!state_is_open(s));
+	state_close(take(&s));
+	memcpy(mixed, open_record, len);
+	put_le32(mixed, 8, 1);
+	file_write(path, mixed, len);
+	s = open_ok();
+	ck_assert(!state_is_open(s));
+	state_close(take(&s));
+	memcpy(mixed, open_record, len);
+	mixed[24] ^= 1;
+	file_write(path, mixed, len);
+	ck_assert_int_eq(state_open(path, TARGET, SIZE, &s, &e), -1);
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	AUTO_FREE uint8_t *kept = file_read(path, &len);
+	ck_assert_mem_eq(kept, mixed, len);
+}
+END_TEST
+
+/* What a disarming that was cut short leaves of the bytes it saved is no use by somebody else: cleared, torn, mixed with the stub. */
+START_TEST(cut_short_while_clearing)
+{
+	AUTO(state) struct state *s = open_ok();
+	struct err e = ERR_INIT;
+	uint8_t sector[512], code[512];
+	size_t before, after;
+
+	memset(sector, 'A', sizeof(sector));
+	memset(code, 'A', sizeof(code));
+	holds_stub(code);
+	ok(state_save(s, 0, sector, sizeof(sector), &e), &e);
+	ok(state_save(s, 1024, sector, sizeof(sector), &e), &e);
+	state_close(take(&s));
+	free(file_read(path, &before));
+	s = open_ok();
+	memset(sector, 0, 100);
+	ok(state_save(s, 1024, sector, sizeof(sector), &e), &e);
+	memcpy(sector, code, 60);
+	ok(state_save(s, 0, sector, sizeof(sector), &e), &e);
+	memset(sector, 0, sizeof(sector));
+	ok(state_save(s, 1024, sector, sizeof(sector), &e), &e);
+	ok(state_sync(s, &e), &e);
+	free(file_read(path, &after));
+	ck_assert_uint_eq(before, after);
+	ck_assert_int_eq(state_save(s, 1024, code, sizeof(code), &e), -1); /* the stub belongs to the first sector only */
+	ck_assert_int_eq(e.code, ERR_REFUSED);
 }
 END_TEST
 
@@ -407,6 +471,8 @@ int main(void)
 	tcase_add_test(t, high_water_mark);
 	tcase_add_test(t, large_saves_are_split);
 	tcase_add_test(t, hostile_records);
+	tcase_add_test(t, half_finished);
+	tcase_add_test(t, cut_short_while_clearing);
 	tcase_add_test(t, folders_are_made);
 	return run_suite(s);
 }
