@@ -62,6 +62,19 @@ int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret,
 	return open_raw(set, NULL, ret, e);
 }
 
+int fsd_find_member(struct blk_source *src, struct fsd_member *ret, struct err *e)
+{
+	for (size_t i = 0; fsd_drivers[i]; i++) {
+		const struct fsd_driver *d = fsd_drivers[i];
+		int mine = d->probe(src, e);
+		if (mine > 0 && d->member && d->member(src, ret, e) == 0)
+			return ret->nr > 1;
+		if (mine != 0)
+			return mine > 0 && (!d->member || is_for_raw(e)) ? 0 : -1;
+	}
+	return 0;
+}
+
 struct checked_emit {
 	struct fsd_volume *v;
 	fsd_extent_fn extent;
@@ -85,6 +98,8 @@ int fsd_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e)
 
 	if (v->driver->map(v, emit_checked, &c, e) < 0)
 		return -1;
+	if (v->set.nr > 1)
+		return 0;
 	uint64_t end = min_u64(v->info.size, v->set.members[0]->size);
 	uint64_t tail = v->set.members[0]->size - end;
 	return tail ? emit(arg, 0, end, tail, EXT_USED, e) : 0;

@@ -49,12 +49,20 @@ struct blk_set {
 	size_t nr;
 };
 
+/* Which set of devices a source is a part of. */
+struct fsd_member {
+	char set[48];     /* names the set: the file system's UUID */
+	uint32_t number;  /* of this member in the set, as the file system counts them */
+	uint32_t nr;      /* members of the whole set, those that are not at hand too; at least 1 */
+	uint64_t version; /* generation: of two copies of one member the higher one is the newer */
+};
+
 /*
  * emit(arg, member, start, len, state) - one range in bytes from the member's start, never empty, never beyond its size
  *
  * Ranges may come in any order and may overlap; EXT_USED wins over EXT_ZERO wins over EXT_UNUSED (the default for
- * what is never emitted). Bytes from fsd_info.size to the end of the member are emitted as used by the wrapper
- * fsd_map(), not by the driver. Returns 0, or -1 to stop.
+ * what is never emitted). Bytes from fsd_info.size to the end of a single member are emitted as used by the wrapper
+ * fsd_map(), not by the driver; in a set of several the driver does it for each. Returns 0, or -1 to stop.
  */
 typedef int (*fsd_extent_fn)(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e);
 
@@ -90,6 +98,11 @@ struct fsd_driver {
 	 */
 	int (*arm_ranges)(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct err *e);
 	void (*close)(struct fsd_volume *v); /* NULL is fine */
+	/*
+	 * Optional, for file systems that may span several devices: called after probe() said 1. open() then takes the members in any
+	 * order, and where some are missing opens the volume as FSD_SET_MEMBER with a detail that tells which.
+	 */
+	int (*member)(struct blk_source *src, struct fsd_member *ret, struct err *e);
 };
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
@@ -104,6 +117,9 @@ extern const struct fsd_driver fsd_ext, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, 
  * is gone.
  */
 int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e);
+
+/* fsd_find_member - is this source one of several that a file system spans? 1 and *ret; 0 when it stands alone or is of no known kind; -1 */
+int fsd_find_member(struct blk_source *src, struct fsd_member *ret, struct err *e);
 
 /*
  * fsd_map - the driver's map(), checked: every emitted range lies inside its member; the bytes behind info.size are
