@@ -220,6 +220,14 @@ static void write_behind(struct file_sink *f, size_t len)
 	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
 }
 
+/* A disk that was pulled out has no size any more, and the kernel says that there is no space behind its end. */
+static int write_errno(const struct file_sink *f, int number)
+{
+	uint64_t size = 0;
+
+	return number == ENOSPC && f->is_device && ioctl(f->fd, BLKGETSIZE64, &size) == 0 && size < f->base.size ? ENODEV : number;
+}
+
 static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t len, struct err *e)
 {
 	struct file_sink *f = (struct file_sink *)s;
@@ -231,7 +239,7 @@ static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n <= 0)
-			return err_set(e, ERR_FAILED, n < 0 ? errno : ENOSPC, "writing %zu bytes at %llu of '%s'", len,
+			return err_set(e, ERR_FAILED, write_errno(f, n < 0 ? errno : ENOSPC), "writing %zu bytes at %llu of '%s'", len,
 				(unsigned long long)off, s->name);
 		p += n;
 		off += (uint64_t)n;

@@ -1,46 +1,14 @@
 #!/bin/bash
 # Debian's kernel fills an exFAT partition, and later reads it and its restored copy: the same files, and the same as an independent
-# reader finds. In QEMU, because few build machines have an exfat module. KERNEL_PACKAGES: folder for the packages of kernel and busybox
+# reader finds. In QEMU, because few build machines have an exfat module.
 . "$(dirname "$0")/../e2e/functions.sh"
-requires qemu-system-x86_64 mkfs.exfat fsck.exfat sgdisk partx apt-get dpkg-deb depmod modprobe python3
+. "$(dirname "$0")/guestlib.sh"
+requires mkfs.exfat fsck.exfat sgdisk partx python3
 
 EXFAT=$ROOT/tests/tools/exfat.py
 
-# guest_system: $T/vmlinuz and $T/initrd, a busybox that does what "do=" on the kernel's command line says
-guest_system() {
-	local packages=${KERNEL_PACKAGES:-$T/packages} kernel module
-	mkdir -p "$packages" "$T/root" "$T/initrd.d"/{bin,dev,mnt,modules,proc}
-	if [ -z "$(find "$packages" -name 'linux-image-*.deb')" ]; then
-		kernel=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-		[ -n "$kernel" ] || skip "apt knows no linux-image-amd64"
-		(cd "$packages" && apt-get download "$kernel" busybox-static) >"$T/out" 2>&1 || skip "no packages: $(tail -n 1 "$T/out")"
-	fi
-	for package in "$packages"/linux-image-*.deb "$packages"/busybox-static_*.deb; do
-		dpkg-deb -x "$package" "$T/root"
-	done
-	mv "$T"/root/boot/vmlinuz-* "$T/vmlinuz"
-	kernel=$(basename "$T"/root/lib/modules/*)
-	depmod -b "$T/root" "$kernel"
-	for module in virtio_pci virtio_blk exfat nls_utf8; do
-		modprobe -d "$T/root" -S "$kernel" --show-depends "$module" | awk '/^insmod/ { print $2 }'
-	done | awk '!seen[$0]++' >"$T/modules"
-	while read -r module; do
-		cp "$module" "$T/initrd.d/modules"
-		basename "$module" >>"$T/initrd.d/modules/list"
-	done <"$T/modules"
-	cp "$T/root/bin/busybox" "$T/initrd.d/bin"
-	guest_init >"$T/initrd.d/init"
-	chmod 755 "$T/initrd.d/init"
-	(cd "$T/initrd.d" && find . | bin/busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$T/initrd"
-}
-
-guest_init() {
-	cat <<-'INIT'
-		#!/bin/busybox sh
-		/bin/busybox --install -s /bin
-		mount -t devtmpfs none /dev
-		mount -t proc none /proc
-		for module in $(cat /modules/list); do insmod /modules/$module; done
+guest_script() {
+	cat <<-'SCRIPT'
 		fill() {
 			mount -t exfat /dev/vda1 /mnt || return
 			i=0
@@ -76,20 +44,12 @@ guest_init() {
 		dmesg | grep -i exfat
 		sync
 		poweroff -f
-	INIT
+	SCRIPT
 }
 
-# guest WHAT DISK: do it, what it said is in $T/said
-guest() {
-	truncate -s 0 "$T/said.disk"
-	truncate -s 4M "$T/said.disk"
-	timeout 600 qemu-system-x86_64 -accel tcg -m 512 -display none -vga none -net none -no-reboot -serial "file:$T/console" \
-		-kernel "$T/vmlinuz" -initrd "$T/initrd" -append "console=ttyS0 quiet panic=-1 do=$1 marker=$MARKER" \
-		-drive "if=virtio,format=raw,file=$2" -drive "if=virtio,format=raw,file=$T/said.disk" >"$T/qemu" 2>&1 || {
-		cat "$T/qemu" "$T/console" >&2
-		fail "the machine did not halt by itself"
-	}
-	tr -d '\000' <"$T/said.disk" >"$T/said"
+# exfat_guest WHAT DISK: do it, what it said is in $T/said
+exfat_guest() {
+	guest "do=$1 marker=$MARKER" -drive "if=virtio,format=raw,file=$2"
 	expect_no_text "$T/console" 'exFAT-fs.*(error|corrupt|not properly|invalid)'
 }
 
@@ -111,7 +71,7 @@ reader_list() {
 
 # same_files DISK: kernel and reader agree about both partitions
 same_files() {
-	guest list "$1"
+	exfat_guest list "$1"
 	[ "$(grep -cx listed "$T/said")" -eq 2 ] || { cat "$T/said" "$T/console" >&2; fail "$1 cannot be mounted"; }
 	grep -vx listed "$T/said" | sort >"$T/kernel.list"
 	{ reader_list "$1" 1; reader_list "$1" 2; } | sort >"$T/reader.list"
@@ -120,7 +80,8 @@ same_files() {
 }
 
 MARKER='Calco-test:-deleted-''before-the-capture'
-guest_system
+guest_script >"$T/script"
+guest_system "$T/script" exfat nls_utf8
 truncate -s 100M "$T/disk"
 sgdisk -n 1:2048:+60M -t 1:0700 -n 2:0:+30M -t 2:0700 "$T/disk" >/dev/null
 read -r -a at < <(partition_place "$T/disk" 1)
@@ -129,7 +90,7 @@ mkfs.exfat -L first "$T/part" >/dev/null
 put_partition "$T/disk" 1 "$T/part"
 python3 "$EXFAT" make "$T/part" $((30 << 20)) files=700 dirs=60 deleted=40 bad=5
 put_partition "$T/disk" 2 "$T/part"
-guest fill "$T/disk"
+exfat_guest fill "$T/disk"
 grep -qx filled "$T/said" || { cat "$T/said" "$T/console" >&2; fail "the kernel could not fill it"; }
 grep -q -a -F "$MARKER" "$T/disk" || fail "the deleted data is not on the source"
 same_files "$T/disk"
