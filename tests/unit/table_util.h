@@ -121,7 +121,7 @@ static inline void make_header(struct gpt_maker *g, uint64_t lba, uint64_t other
 	put_le32(h, 0x54, g->entry_size);
 	put_le32(h, 0x58, libdeflate_crc32(0, g->disk + array_lba * g->ss, (size_t)g->nr_entries * g->entry_size));
 	put_le32(h, 0x10, 0);
-	put_le32(h, 0x10, libdeflate_crc32(0, h, g->header_size));
+	put_le32(h, 0x10, libdeflate_crc32(0, h, g->header_size < g->ss ? g->header_size : g->ss)); /* none is longer than its sector */
 }
 
 static inline void make_entry(struct gpt_maker *g, unsigned i, uint64_t first, uint64_t last)
