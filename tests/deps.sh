@@ -1,5 +1,5 @@
 #!/bin/sh
-# Install the Debian 12 packages that building ("build"), testing ("check"), booting ("boot") and benchmarking ("bench") need.
+# Install the Debian 12 packages that building ("build"), testing ("check"), booting ("boot"), fuzzing ("fuzz") and benchmarking ("bench") need.
 # Asks apt only for what is missing, so it costs nothing on a machine that has them.
 set -eu
 
@@ -13,6 +13,7 @@ packages() {
 		ntfs-3g exfatprogs exfat-fuse fuse3 \
 		zstd xfsprogs xz-utils man-db groff-base procps shellcheck time ;;
 	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;
+	fuzz) echo clang libclang-rt-dev ;;
 	bench) echo partclone qemu-utils zstd hyperfine time ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
 	esac
