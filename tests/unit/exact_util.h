@@ -363,6 +363,7 @@ struct mem_sink {
 	enum mem_fault fault;
 	unsigned fault_ops; /* which calls count */
 	long fault_at;      /* the how manieth of them fails, from 1 */
+	unsigned tear;      /* how many eighths of a torn change arrive; 0: four */
 	long count;
 	uint64_t fault_off, fault_len; /* where it did */
 	const char *const *phase;      /* NULL, or what the job is doing */
@@ -392,7 +393,7 @@ static inline int mem_change(struct mem_sink *s, enum mem_op op, uint64_t off, c
 	if (off == 0 && !strcmp(mem_phase(s), "arm"))
 		s->nr_armed++;
 	enum mem_fault fault = mem_is_hit(s, op, off, len) ? s->fault : FAULT_NONE;
-	uint64_t n = fault == FAULT_DROP ? 0 : fault == FAULT_TEAR || fault == FAULT_EIO ? len / 2 : len;
+	uint64_t n = fault == FAULT_DROP ? 0 : fault == FAULT_TEAR || fault == FAULT_EIO ? len * (s->tear ? s->tear : 4) / 8 : len;
 
 	if (bytes)
 		memcpy(s->data + off, bytes, n);

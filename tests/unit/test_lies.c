@@ -196,6 +196,41 @@ START_TEST(lies_are_found)
 }
 END_TEST
 
+/* Twice five hundred lies that matter, of any kind at any change: all are found, and the same restore repairs the target. */
+START_TEST(a_thousand_lies)
+{
+	struct restore_options o = { .threads = 1, .scrub = SCRUB_DISCARD };
+	struct chance chance = { 20 + (uint64_t)_i };
+	unsigned found = 0, harmless = 0;
+	struct err e = ERR_INIT;
+	struct scene sc;
+
+	make_scene(&sc, _i);
+	struct mem_sink sink = new_target(&sc);
+	sink.fault_ops = MEM_CHANGES;
+	ck_assert_msg(restore_with("image", &sink, 1, o, NULL, &e) == 0, "%s", e.msg);
+	uint64_t nr_changes = (uint64_t)sink.count;
+	while (found < 500) {
+		sink = new_target(&sc);
+		sink.fault = lies[draw_below(&chance, 3)];
+		sink.tear = 1 + (unsigned)draw_below(&chance, 7);
+		sink.fault_ops = MEM_CHANGES;
+		sink.fault_at = 1 + (long)draw_below(&chance, nr_changes);
+		if (restore_with("image", &sink, 1, o, &sc.progress, &e) == 0) { /* it hit what is not used, or is written again */
+			ck_assert_ptr_nonnull(sink.fault_phase);
+			check_bytes(&sc.md, 0, sc.md.data[0], sc.data, 0, SIZE);
+			harmless++;
+			continue;
+		}
+		ck_assert_msg(e.code == ERR_CORRUPT, "change %ld: %s", sink.fault_at, e.msg);
+		if (++found % 20 == 0)
+			run_again(&sc, &o);
+	}
+	ck_assert_uint_lt(harmless, 2 * found);
+	free_scene(&sc);
+}
+END_TEST
+
 static const enum mem_op ops[] = { MEM_WRITE, MEM_ZERO, MEM_DISCARD, MEM_FLUSH, MEM_READ_BACK };
 
 /* The n-th call of a kind fails, for every n. */
@@ -245,6 +280,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_loop_test(t, lies_are_found, 0, 6);
 	tcase_add_loop_test(t, errors_are_told, 0, 20);
+	tcase_add_loop_test(t, a_thousand_lies, 0, 2);
 	suite_add_tcase(s, t);
 
 	SRunner *runner = srunner_create(s);
