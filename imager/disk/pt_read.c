@@ -6,7 +6,7 @@
  * 2. A FAT, exFAT or NTFS boot sector: no table. Unless the slots are real partitions all the same: partitioning and boot
  *    loader tools keep the BPB of what stood there before, the kernel then goes by the slots, and so do the bytes.
  * 3. 0xEE, but no intact copy: an error, since to treat the disk as empty or raw would hide the damage.
- * 4. Valid boot indicators and a slot in use: MBR. A GPT header without a protective MBR is a leftover.
+ * 4. Valid boot indicators and a slot in use that begins on the disk: MBR. A GPT header without a protective MBR is a leftover.
  * 5. No table.
  */
 #include "imager/disk/pt_internal.h"
@@ -149,6 +149,19 @@ static int note_leftover_gpt(struct blk_source *src, struct pt_table *t, struct 
 	return 0;
 }
 
+/* Slots that all lie outside of the disk are no table: nothing would be read of a disk that may be full. */
+static void drop_if_nothing_fits(struct pt_table *t, uint64_t size)
+{
+	for (size_t i = 0; i < t->nr; i++)
+		if (t->entries[i].start < size)
+			return;
+	pt_notice(t, "no partition of the MBR lies on the disk; it is taken as a disk without a table");
+	t->kind = PT_NONE;
+	t->nr = t->nr_structures = 0;
+	t->mbr_signature = 0;
+	t->boot_code = false;
+}
+
 static int decide(struct blk_source *src, bool try_both, struct pt_table *t, struct err *e)
 {
 	struct sector0 s;
@@ -166,6 +179,7 @@ static int decide(struct blk_source *src, bool try_both, struct pt_table *t, str
 			pt_notice(t, "sector 0 is also a %s boot sector; its partition table is used", s.file_system);
 		if (pt_mbr_read(src, &s.mbr, t, e) < 0)
 			return -1;
+		drop_if_nothing_fits(t, src->size);
 		return note_leftover_gpt(src, t, e);
 	}
 	t->mbr_signature = 0;

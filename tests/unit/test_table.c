@@ -404,6 +404,29 @@ START_TEST(cuts_what_is_beyond_the_end)
 }
 END_TEST
 
+/* All partitions of an MBR behind the end of the disk: what is on the disk must not be lost for it. */
+START_TEST(an_mbr_without_a_place)
+{
+	uint8_t disk[64 * 1024] = { 0 };
+	struct err e = ERR_INIT;
+
+	put_le16(disk, 510, 0xAA55);
+	disk[446 + 4] = 0x83;
+	put_le32(disk, 446 + 8, 128);
+	put_le32(disk, 446 + 12, 100);
+	AUTO(pt_table) struct pt_table *outside = read_memory(disk, sizeof(disk), 0, &e);
+	ck_assert_msg(outside != NULL, "%s", e.msg);
+	ck_assert_int_eq(outside->kind, PT_NONE);
+	ck_assert_uint_eq(outside->nr, 0);
+	ck_assert(has_notice(outside, "no partition of the MBR lies on the disk"));
+	check_regions(outside, sizeof(disk), false);
+	put_le32(disk, 446 + 8, 127);
+	AUTO(pt_table) struct pt_table *inside = read_memory(disk, sizeof(disk), 0, &e);
+	ck_assert_int_eq(inside->kind, PT_MBR);
+	ck_assert_uint_eq(inside->nr, 1);
+}
+END_TEST
+
 START_TEST(decodes_names)
 {
 	static const uint8_t name[72] = { 'a', 0, 0x3D, 0xD8, 0x00, 0xDE, 0x3D, 0xD8, 'b', 0, 0x00, 0xDE, 0x1B, 0, 0xAC, 0x20 };
@@ -559,6 +582,7 @@ int main(void)
 	tcase_add_test(hand, finds_the_backup_of_a_grown_disk);
 	tcase_add_test(hand, ignores_the_backup_of_another_disk);
 	tcase_add_test(hand, cuts_what_is_beyond_the_end);
+	tcase_add_test(hand, an_mbr_without_a_place);
 	tcase_add_test(hand, decodes_names);
 	tcase_add_loop_test(hand, stops_broken_chains, 0, 5);
 	tcase_add_test(hand, limits_long_chains);
