@@ -116,19 +116,19 @@ int exfat_walk_next(struct exfat_walk *w, struct exfat_run *ret, struct err *e)
 }
 
 /* The clusters of one piece that are in use by nothing: marked bad, or lost. */
-static void sort_out(const uint8_t *fat, uint32_t first, uint32_t count, struct exfat_bits *orphans, uint32_t *ret_nr_lost)
+static void sort_out(const uint8_t *fat, uint32_t first, uint32_t count, struct fsd_bits *orphans, uint32_t *ret_nr_lost)
 {
-	uint32_t end = first + count;
+	uint64_t end = (uint64_t)first + count;
 
-	for (uint32_t i = first; (i = exfat_bits_find(orphans, i, end, true)) < end; i++) {
+	for (uint64_t i = first; (i = fsd_bits_find(orphans, i, end, true)) < end; i++) {
 		if (get_le32(fat + (size_t)(i - first) * 4) == BAD_CLUSTER)
 			continue;
-		exfat_bits_put(orphans, i, 1, false);
+		fsd_bits_put(orphans, i, 1, false);
 		++*ret_nr_lost;
 	}
 }
 
-int exfat_find_bad(struct exfat_fat *fat, struct exfat_bits *orphans, uint32_t *ret_nr_lost, struct err *e)
+int exfat_find_bad(struct exfat_fat *fat, struct fsd_bits *orphans, uint32_t *ret_nr_lost, struct err *e)
 {
 	AUTO_FREE uint8_t *piece = alloc_array(1, PIECE);
 	uint32_t nr_lost = 0, count;
@@ -137,7 +137,7 @@ int exfat_find_bad(struct exfat_fat *fat, struct exfat_bits *orphans, uint32_t *
 		return err_nomem(e, "the exFAT FAT");
 	for (uint32_t first = 0; first < orphans->nr; first += count) {
 		count = (uint32_t)min_u64(PIECE / 4, orphans->nr - first);
-		if (exfat_bits_find(orphans, first, first + count, true) == first + count)
+		if (fsd_bits_find(orphans, first, (uint64_t)first + count, true) == (uint64_t)first + count)
 			continue;
 		uint64_t at = active_fat(fat->l) + ((uint64_t)first + EXFAT_FIRST_CLUSTER) * 4;
 		if (blk_read(fat->src, at, piece, (size_t)count * 4, e) < 0)

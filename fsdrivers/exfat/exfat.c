@@ -25,7 +25,7 @@ struct exfat_volume {
 	struct exfat_layout l;
 	struct exfat_fat fat;
 	struct exfat_root root;
-	struct exfat_bits used;
+	struct fsd_bits used;
 	bool is_checked;
 };
 
@@ -95,7 +95,7 @@ static void describe(struct exfat_volume *v)
 	info->size = v->l.size;
 	info->block_size = v->l.cluster_size;
 	info->granule = find_granule(&v->l, v->base.set.members[0]->size);
-	info->used_bytes = v->l.heap_start + (uint64_t)exfat_bits_count(&v->used) * v->l.cluster_size;
+	info->used_bytes = v->l.heap_start + fsd_bits_count(&v->used) * v->l.cluster_size;
 	describe_state(v);
 	if (v->l.has_media_failure)
 		add_notice(v, "the disk had read or write errors when it was last used");
@@ -126,7 +126,7 @@ static void exfat_close(struct fsd_volume *volume)
 	if (!v)
 		return;
 	exfat_fat_release(&v->fat);
-	exfat_bits_release(&v->used);
+	fsd_bits_release(&v->used);
 	free(v);
 }
 
@@ -151,32 +151,31 @@ static int exfat_open(const struct blk_set *set, struct fsd_volume **ret, struct
  * A bad mark can be told from what stood there before only where the owners of all clusters are known: else clusters with
  * such marks are copied, too. So a lost cluster, which only says that some file is not known, is enough to keep them.
  */
-static void drop_bad(struct exfat_volume *v, struct exfat_bits *claimed)
+static void drop_bad(struct exfat_volume *v, const struct fsd_bits *claimed)
 {
-	struct exfat_bits orphans;
+	struct fsd_bits orphans;
 	struct err why = ERR_INIT;
-	uint32_t nr_lost, nr_bad;
+	unsigned long long nr_bad;
+	uint32_t nr_lost;
 
-	if (exfat_bits_new(&orphans, v->l.nr_clusters, &why) < 0) {
+	if (fsd_bits_new(&orphans, v->l.nr_clusters, &why) < 0) {
 		add_notice(v, "bad clusters are not known: %s", why.msg);
 		return;
 	}
-	for (size_t i = 0; i <= orphans.nr / 64; i++)
-		if (v->used.words[i] & ~claimed->words[i])
-			orphans.words[i] = v->used.words[i] & ~claimed->words[i];
+	fsd_bits_subtract(&orphans, &v->used, claimed);
 	if (exfat_find_bad(&v->fat, &orphans, &nr_lost, &why) < 0) {
 		add_notice(v, "bad clusters are not known: %s", why.msg);
-	} else if ((nr_bad = exfat_bits_count(&orphans)) && nr_lost) {
-		add_notice(v, "%u clusters marked bad are copied, too: %u clusters are marked as used but belong to nothing", nr_bad, nr_lost);
+	} else if ((nr_bad = fsd_bits_count(&orphans)) && nr_lost) {
+		add_notice(v, "%llu clusters marked bad are copied, too: %u clusters are marked as used but belong to nothing", nr_bad, nr_lost);
 	} else if (nr_bad) {
-		exfat_bits_subtract(&v->used, &orphans);
-		v->base.info.used_bytes -= (uint64_t)nr_bad * v->l.cluster_size;
-		add_notice(v, "%u clusters marked bad were left out", nr_bad);
+		fsd_bits_subtract(&v->used, &v->used, &orphans);
+		v->base.info.used_bytes -= nr_bad * v->l.cluster_size;
+		add_notice(v, "%llu clusters marked bad were left out", nr_bad);
 	}
-	exfat_bits_release(&orphans);
+	fsd_bits_release(&orphans);
 }
 
-static int check_files(struct exfat_volume *v, struct exfat_bits *claimed, struct err *e)
+static int check_files(struct exfat_volume *v, struct fsd_bits *claimed, struct err *e)
 {
 	struct err why = ERR_INIT;
 
@@ -194,14 +193,14 @@ static int check_files(struct exfat_volume *v, struct exfat_bits *claimed, struc
 
 static int check_once(struct exfat_volume *v, struct err *e)
 {
-	struct exfat_bits claimed;
+	struct fsd_bits claimed;
 
 	if (v->is_checked)
 		return 0;
-	if (exfat_bits_new(&claimed, v->l.nr_clusters, e) < 0)
+	if (fsd_bits_new(&claimed, v->l.nr_clusters, e) < 0)
 		return -1;
 	int r = check_files(v, &claimed, e);
-	exfat_bits_release(&claimed);
+	fsd_bits_release(&claimed);
 	v->is_checked = r == 0;
 	return r;
 }
@@ -217,16 +216,10 @@ static int map_tail(const struct exfat_volume *v, fsd_extent_fn emit, void *arg,
 static int exfat_map(struct fsd_volume *volume, fsd_extent_fn emit, void *arg, struct err *e)
 {
 	struct exfat_volume *v = (struct exfat_volume *)volume;
-	uint32_t nr = v->l.nr_clusters, start, end = 0;
 
-	if (check_once(v, e) < 0 || emit(arg, 0, 0, v->l.heap_start, EXT_USED, e) < 0)
+	if (check_once(v, e) < 0 || emit(arg, 0, 0, v->l.heap_start, EXT_USED, e) < 0 ||
+		fsd_bits_emit(&v->used, v->l.heap_start, v->l.cluster_size, emit, arg, e) < 0)
 		return -1;
-	while ((start = exfat_bits_find(&v->used, end, nr, true)) < nr) {
-		end = exfat_bits_find(&v->used, start, nr, false);
-		if (emit(arg, 0, exfat_cluster_start(&v->l, start + EXFAT_FIRST_CLUSTER), (uint64_t)(end - start) * v->l.cluster_size,
-			    EXT_USED, e) < 0)
-			return -1;
-	}
 	return map_tail(v, emit, arg, e);
 }
 

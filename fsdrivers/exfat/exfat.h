@@ -10,6 +10,7 @@
 #include "base/blk.h"
 #include "base/err.h"
 #include "base/span.h"
+#include "fsdrivers/bits.h"
 #include "fsdrivers/fsdriver.h"
 
 #include <stdbool.h>
@@ -60,25 +61,6 @@ int exfat_read_layout(struct blk_source *src, struct exfat_layout *ret, struct e
 
 /* exfat_cluster_start - where a cluster lies; valid numbers are EXFAT_FIRST_CLUSTER .. nr_clusters + 1 */
 uint64_t exfat_cluster_start(const struct exfat_layout *l, uint32_t cluster);
-
-/* One bit for each cluster; the first of them is cluster EXFAT_FIRST_CLUSTER. */
-struct exfat_bits {
-	uint64_t *words;
-	uint32_t nr;
-};
-
-/* exfat_bits_new - all clear. Memory is touched only where bits are set. Release with exfat_bits_release(). */
-int exfat_bits_new(struct exfat_bits *b, uint32_t nr, struct err *e);
-void exfat_bits_release(struct exfat_bits *b);
-/* exfat_bits_find - the first index in [from, end) whose bit equals @value; @end when there is none. end <= nr */
-uint32_t exfat_bits_find(const struct exfat_bits *b, uint32_t from, uint32_t end, bool value);
-/* exfat_bits_put - set or clear [first, first + count), which must lie inside */
-void exfat_bits_put(struct exfat_bits *b, uint32_t first, uint32_t count, bool value);
-/* exfat_bits_load - set the bits that are set in len bytes, which begin with bit 8 * @at; bits from nr on are ignored */
-void exfat_bits_load(struct exfat_bits *b, uint64_t at, const uint8_t *bytes, size_t len);
-/* exfat_bits_subtract - clear the bits that are set in another of the same size */
-void exfat_bits_subtract(struct exfat_bits *b, const struct exfat_bits *other);
-uint32_t exfat_bits_count(const struct exfat_bits *b);
 
 /*
  * The active FAT, read through a cache of 4 MiB. Reading is bounded: a FAT that does not fit into the cache, with chains
@@ -141,11 +123,11 @@ struct exfat_root {
 int exfat_read_root(struct exfat_fat *fat, struct exfat_root *ret, struct err *e);
 
 /*
- * exfat_read_bitmap - the active allocation bitmap
+ * exfat_read_bitmap - the active allocation bitmap; its first bit is cluster EXFAT_FIRST_CLUSTER
  *
  * ERR_CORRUPT when it is too short, or has the root directory, a bitmap or the up-case table in free clusters.
  */
-int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, struct exfat_bits *ret, struct err *e);
+int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, struct fsd_bits *ret, struct err *e);
 
 /*
  * exfat_check_tree - hold all files and directories against the allocation bitmap
@@ -155,8 +137,8 @@ int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, stru
  * 1: everything was checked; 0: not everything, *e says why (something unreadable, too many directories, entries of
  * unknown kinds, incomplete ones). -1: ERR_CORRUPT, clusters that are free or belong to two files.
  */
-int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const struct exfat_bits *used,
-	struct exfat_bits *claimed, struct err *e);
+int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const struct fsd_bits *used,
+	struct fsd_bits *claimed, struct err *e);
 
 /*
  * exfat_find_bad - which clusters does the FAT mark as bad?
@@ -164,6 +146,6 @@ int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const
  *
  * The entries of free clusters and of contiguous files mean nothing (4.1), so old marks may stand there.
  */
-int exfat_find_bad(struct exfat_fat *fat, struct exfat_bits *orphans, uint32_t *ret_nr_lost, struct err *e);
+int exfat_find_bad(struct exfat_fat *fat, struct fsd_bits *orphans, uint32_t *ret_nr_lost, struct err *e);
 
 #endif

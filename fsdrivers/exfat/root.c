@@ -86,7 +86,7 @@ int exfat_read_root(struct exfat_fat *fat, struct exfat_root *ret, struct err *e
 	return 0;
 }
 
-static int load_run(struct exfat_fat *fat, const struct exfat_run *r, uint64_t *at, uint8_t *piece, struct exfat_bits *bits,
+static int load_run(struct exfat_fat *fat, const struct exfat_run *r, uint64_t *at, uint8_t *piece, struct fsd_bits *bits,
 	struct err *e)
 {
 	uint64_t start = exfat_cluster_start(fat->l, r->first + EXFAT_FIRST_CLUSTER);
@@ -96,7 +96,7 @@ static int load_run(struct exfat_fat *fat, const struct exfat_run *r, uint64_t *
 		size_t len = (size_t)min_u64(left, BITMAP_PIECE);
 		if (blk_read(fat->src, start, piece, len, e) < 0)
 			return err_wrap(e, "reading the exFAT allocation bitmap");
-		exfat_bits_load(bits, *at, piece, len);
+		fsd_bits_load(bits, *at, piece, len);
 		*at += len;
 		start += len;
 		left -= len;
@@ -104,7 +104,7 @@ static int load_run(struct exfat_fat *fat, const struct exfat_run *r, uint64_t *
 	return 0;
 }
 
-static int load(struct exfat_fat *fat, const struct exfat_table *t, struct exfat_bits *bits, struct err *e)
+static int load(struct exfat_fat *fat, const struct exfat_table *t, struct fsd_bits *bits, struct err *e)
 {
 	AUTO_FREE uint8_t *piece = alloc_array(1, BITMAP_PIECE);
 	struct exfat_walk w;
@@ -122,7 +122,7 @@ static int load(struct exfat_fat *fat, const struct exfat_table *t, struct exfat
 	return more;
 }
 
-static int check_used(struct exfat_fat *fat, const struct exfat_table *t, const char *what, const struct exfat_bits *used,
+static int check_used(struct exfat_fat *fat, const struct exfat_table *t, const char *what, const struct fsd_bits *used,
 	struct err *e)
 {
 	struct exfat_walk w;
@@ -134,27 +134,27 @@ static int check_used(struct exfat_fat *fat, const struct exfat_table *t, const 
 	if (exfat_walk_begin(&w, fat, t->cluster, t->len, false, e) < 0)
 		return err_wrap(e, "the %s", what);
 	while ((more = exfat_walk_next(&w, &r, e)) > 0) {
-		uint32_t end = r.first + r.count, at = exfat_bits_find(used, r.first, end, false);
+		uint64_t end = (uint64_t)r.first + r.count, at = fsd_bits_find(used, r.first, end, false);
 		if (at < end)
-			return err_set(e, ERR_CORRUPT, 0, "exFAT: the %s lies in a free cluster (%u)", what,
-				at + EXFAT_FIRST_CLUSTER);
+			return err_set(e, ERR_CORRUPT, 0, "exFAT: the %s lies in a free cluster (%llu)", what,
+				(unsigned long long)at + EXFAT_FIRST_CLUSTER);
 	}
 	return more < 0 ? err_wrap(e, "the %s", what) : 0;
 }
 
-int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, struct exfat_bits *ret, struct err *e)
+int exfat_read_bitmap(struct exfat_fat *fat, const struct exfat_root *root, struct fsd_bits *ret, struct err *e)
 {
 	const struct exfat_table root_dir = { .cluster = fat->l->root_cluster };
-	struct exfat_bits bits;
+	struct fsd_bits bits;
 
-	if (exfat_bits_new(&bits, fat->l->nr_clusters, e) < 0)
+	if (fsd_bits_new(&bits, fat->l->nr_clusters, e) < 0)
 		return -1;
 	if (load(fat, &root->bitmaps[fat->l->active], &bits, e) < 0 ||
 		check_used(fat, &root_dir, "root directory", &bits, e) < 0 ||
 		check_used(fat, &root->bitmaps[0], "allocation bitmap", &bits, e) < 0 ||
 		check_used(fat, &root->bitmaps[1], "second allocation bitmap", &bits, e) < 0 ||
 		check_used(fat, &root->upcase, "up-case table", &bits, e) < 0) {
-		exfat_bits_release(&bits);
+		fsd_bits_release(&bits);
 		return -1;
 	}
 	*ret = bits;

@@ -29,8 +29,8 @@ struct stream {
 
 struct tree {
 	struct exfat_fat *fat;
-	const struct exfat_bits *used;
-	struct exfat_bits *claimed;
+	const struct fsd_bits *used;
+	struct fsd_bits *claimed;
 	struct stream *pending; /* directories */
 	size_t nr_pending, cap_pending;
 	bool is_odd; /* something that the specification does not explain */
@@ -44,14 +44,16 @@ struct tree {
 
 static int claim_run(struct tree *t, const struct exfat_run *r, struct err *e)
 {
-	uint32_t end = r->first + r->count, at = exfat_bits_find(t->used, r->first, end, false);
+	uint64_t end = (uint64_t)r->first + r->count, at = fsd_bits_find(t->used, r->first, end, false);
 
 	if (at < end)
-		return err_set(e, ERR_CORRUPT, 0, "exFAT: its cluster %u is free in the allocation bitmap", at + EXFAT_FIRST_CLUSTER);
-	at = exfat_bits_find(t->claimed, r->first, end, true);
+		return err_set(e, ERR_CORRUPT, 0, "exFAT: its cluster %llu is free in the allocation bitmap",
+			(unsigned long long)at + EXFAT_FIRST_CLUSTER);
+	at = fsd_bits_find(t->claimed, r->first, end, true);
 	if (at < end)
-		return err_set(e, ERR_CORRUPT, 0, "exFAT: its cluster %u belongs to something else, too", at + EXFAT_FIRST_CLUSTER);
-	exfat_bits_put(t->claimed, r->first, r->count, true);
+		return err_set(e, ERR_CORRUPT, 0, "exFAT: its cluster %llu belongs to something else, too",
+			(unsigned long long)at + EXFAT_FIRST_CLUSTER);
+	fsd_bits_put(t->claimed, r->first, r->count, true);
 	return 0;
 }
 
@@ -193,8 +195,8 @@ static int check(struct tree *t, const struct exfat_root *root, struct err *e)
 	return 0;
 }
 
-int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const struct exfat_bits *used,
-	struct exfat_bits *claimed, struct err *e)
+int exfat_check_tree(struct exfat_fat *fat, const struct exfat_root *root, const struct fsd_bits *used,
+	struct fsd_bits *claimed, struct err *e)
 {
 	struct tree t = { .fat = fat, .used = used, .claimed = claimed };
 	int r = check(&t, root, e);

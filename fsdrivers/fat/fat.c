@@ -110,7 +110,7 @@ static int describe(struct fat_volume *v, struct err *e)
 	info->size = v->l.size;
 	info->block_size = v->l.cluster_size;
 	info->granule = find_granule(&v->l, src->size);
-	info->used_bytes = v->l.data_start + (uint64_t)v->t.nr_used * v->l.cluster_size;
+	info->used_bytes = v->l.data_start + fsd_bits_count(&v->t.used) * v->l.cluster_size;
 	describe_state(v);
 	describe_table(v);
 	return 0;
@@ -129,7 +129,7 @@ static int fill(struct fat_volume *v, struct err *e)
 	struct span s = span_of(boot, sizeof(boot));
 	if (fat_read_layout(&s, src->size, &v->l, e) < 0 || fat_table_read(src, &v->l, &v->t, e) < 0)
 		return -1;
-	if (v->l.bits == 32 && !fat_is_used(&v->t, v->l.root_cluster - FAT_FIRST_CLUSTER))
+	if (v->l.bits == 32 && !fsd_bits_has(&v->t.used, v->l.root_cluster - FAT_FIRST_CLUSTER))
 		return err_set(e, ERR_CORRUPT, 0, "the FAT root directory lies in a free cluster (%u)", v->l.root_cluster);
 	if (fsd_signature_check(src, "vfat", NULL, e) < 0)
 		return -1;
@@ -166,17 +166,10 @@ static int fat_open(const struct blk_set *set, struct fsd_volume **ret, struct e
 static int fat_map(struct fsd_volume *volume, fsd_extent_fn emit, void *arg, struct err *e)
 {
 	struct fat_volume *v = (struct fat_volume *)volume;
-	uint32_t nr = v->l.nr_clusters, start, end = 0;
 
 	if (emit(arg, 0, 0, v->l.data_start, EXT_USED, e) < 0)
 		return -1;
-	while ((start = fat_find(&v->t, end, nr, true)) < nr) {
-		end = fat_find(&v->t, start, nr, false);
-		if (emit(arg, 0, fat_cluster_start(&v->l, start + FAT_FIRST_CLUSTER), (uint64_t)(end - start) * v->l.cluster_size,
-			    EXT_USED, e) < 0)
-			return -1;
-	}
-	return 0;
+	return fsd_bits_emit(&v->t.used, v->l.data_start, v->l.cluster_size, emit, arg, e);
 }
 
 /* The boot sector and FAT32's backup of it, widened to the sectors of the device. */

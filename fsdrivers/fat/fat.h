@@ -10,6 +10,7 @@
 #include "base/blk.h"
 #include "base/err.h"
 #include "base/span.h"
+#include "fsdrivers/bits.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -49,8 +50,7 @@ uint64_t fat_cluster_start(const struct fat_layout *l, uint32_t cluster);
 
 /* What the copies of the table say together. */
 struct fat_table {
-	uint64_t *used; /* one bit per cluster, the first of them is cluster FAT_FIRST_CLUSTER */
-	uint32_t nr_used;
+	struct fsd_bits used;  /* the first of them is cluster FAT_FIRST_CLUSTER */
 	uint32_t nr_bad;       /* marked bad, not in use */
 	uint32_t nr_different; /* entries in which the copies contradict each other */
 	bool has_unreadable;   /* a part of one copy could not be read; another copy had it */
@@ -65,12 +65,6 @@ struct fat_table {
  */
 int fat_table_read(struct blk_source *src, const struct fat_layout *l, struct fat_table *ret, struct err *e);
 void fat_table_release(struct fat_table *t);
-
-/* fat_is_used - @index: cluster number - FAT_FIRST_CLUSTER, below nr_clusters */
-bool fat_is_used(const struct fat_table *t, uint32_t index);
-
-/* fat_find - the first index in [from, nr) whose used bit equals @used; nr when there is none */
-uint32_t fat_find(const struct fat_table *t, uint32_t from, uint32_t nr, bool used);
 
 /*
  * fat_read_label - the label entry of the root directory into 11 bytes

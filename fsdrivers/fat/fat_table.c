@@ -35,12 +35,6 @@ static uint32_t entry(const uint8_t *p, unsigned bits, size_t i)
 	return i % 2 ? pair >> 4 : pair & 0xfff;
 }
 
-static void mark_used(struct fat_table *t, uint32_t index)
-{
-	t->used[index / 64] |= 1ULL << (index % 64);
-	t->nr_used++;
-}
-
 static void mark_piece(struct fat_scan *s, uint32_t first, uint32_t nr)
 {
 	for (uint32_t i = first < FAT_FIRST_CLUSTER ? FAT_FIRST_CLUSTER - first : 0; i < nr; i++) {
@@ -54,7 +48,7 @@ static void mark_piece(struct fat_scan *s, uint32_t first, uint32_t nr)
 		}
 		s->t->nr_different += differs;
 		if (is_used)
-			mark_used(s->t, first + i - FAT_FIRST_CLUSTER);
+			fsd_bits_put(&s->t->used, first + i - FAT_FIRST_CLUSTER, 1, true);
 		else
 			s->t->nr_bad += is_bad;
 	}
@@ -114,16 +108,16 @@ static int scan(struct fat_scan *s, struct err *e)
 
 int fat_table_read(struct blk_source *src, const struct fat_layout *l, struct fat_table *ret, struct err *e)
 {
-	struct fat_table t = { .used = alloc_array((size_t)l->nr_clusters / 64 + 1, sizeof(uint64_t)) };
+	struct fat_table t = { .nr_bad = 0 };
 	uint32_t bad_mark = l->bits == 32 ? 0x0ffffff7 : l->bits == 16 ? 0xfff7 : 0xff7;
 	struct fat_scan s = { .src = src, .l = l, .t = &t, .bad_mark = bad_mark };
 	size_t piece = bytes_of(l, (uint32_t)min_u64(PIECE_ENTRIES, l->nr_clusters + FAT_FIRST_CLUSTER));
 	AUTO_FREE uint8_t *bufs = alloc_array(l->nr_valid_fats, piece);
 
-	if (!t.used || !bufs) {
-		fat_table_release(&t);
+	if (!bufs)
 		return err_nomem(e, "the allocation table");
-	}
+	if (fsd_bits_new(&t.used, l->nr_clusters, e) < 0)
+		return -1;
 	for (unsigned c = 0; c < l->nr_valid_fats; c++)
 		s.bufs[c] = bufs + c * piece;
 	if (scan(&s, e) < 0) {
@@ -136,24 +130,5 @@ int fat_table_read(struct blk_source *src, const struct fat_layout *l, struct fa
 
 void fat_table_release(struct fat_table *t)
 {
-	free(t->used);
-	t->used = NULL;
-}
-
-bool fat_is_used(const struct fat_table *t, uint32_t index)
-{
-	return t->used[index / 64] >> (index % 64) & 1;
-}
-
-uint32_t fat_find(const struct fat_table *t, uint32_t from, uint32_t nr, bool used)
-{
-	uint64_t flip = used ? 0 : ~0ULL;
-
-	while (from < nr) {
-		uint64_t word = (t->used[from / 64] ^ flip) >> (from % 64);
-		if (word)
-			return (uint32_t)min_u64(from + (uint32_t)__builtin_ctzll(word), nr);
-		from = (from / 64 + 1) * 64;
-	}
-	return nr;
+	fsd_bits_release(&t->used);
 }

@@ -41,7 +41,7 @@ static int check_attr(struct claims *c, const struct ntfs_record *r, const struc
 		c->nr_claimed += run.nr;
 		if (c->nr_claimed > c->v->boot.nr_clusters)
 			return err_set(e, ERR_CORRUPT, 0, "files claim more clusters than there are, seen at record %llu of the $MFT", number);
-		uint64_t hole = ntfs_bitmap_find(c->v, run.lcn, false);
+		uint64_t hole = fsd_bits_find(&c->v->used, run.lcn, run.lcn + run.nr, false);
 		if (hole < run.lcn + run.nr)
 			return err_set(e, ERR_CORRUPT, 0, "record %llu of the $MFT uses cluster %llu, which $Bitmap calls free%s", number,
 				(unsigned long long)hole, c->v->nr_bad ? " or $BadClus bad" : "");

@@ -72,8 +72,8 @@ static int fill(struct ntfs_volume *v, struct err *e)
 		return -1;
 	if (i->state == FSD_CLEAN && ntfs_bitmap_read(v, e) < 0)
 		return -1;
-	if (v->used)
-		i->used_bytes = v->nr_used * v->boot.cluster_size;
+	if (v->used.words)
+		i->used_bytes = fsd_bits_count(&v->used) * v->boot.cluster_size;
 	if (v->nr_bad)
 		snprintf(i->notice, sizeof(i->notice), "%llu clusters marked bad were left out", (unsigned long long)v->nr_bad);
 	return fsd_signature_check(v->src, "ntfs", NULL, e);
@@ -86,7 +86,7 @@ static void ntfs_close(struct fsd_volume *volume)
 	if (!v)
 		return;
 	ntfs_stream_release(&v->mft);
-	free(v->used);
+	fsd_bits_release(&v->used);
 	free(v);
 }
 
@@ -114,7 +114,7 @@ static int check_anchors(const struct ntfs_volume *v, struct err *e)
 	const uint64_t anchors[] = { 0, v->boot.mft_lcn, v->boot.mirror_lcn };
 
 	for (size_t i = 0; i < 3; i++)
-		if (ntfs_bitmap_find(v, anchors[i], true) != anchors[i])
+		if (!fsd_bits_has(&v->used, anchors[i]))
 			return err_set(e, ERR_CORRUPT, 0, "$Bitmap calls cluster %llu free, where %s stands", (unsigned long long)anchors[i],
 				i ? i == 1 ? "the $MFT" : "the mirror of the $MFT" : "the boot sector");
 	return 0;
@@ -123,20 +123,14 @@ static int check_anchors(const struct ntfs_volume *v, struct err *e)
 static int ntfs_map(struct fsd_volume *volume, fsd_extent_fn emit, void *arg, struct err *e)
 {
 	struct ntfs_volume *v = (struct ntfs_volume *)volume;
-	uint64_t nr = v->boot.nr_clusters, size = v->boot.cluster_size, start, end = 0;
 
-	if (!v->used)
+	if (!v->used.words)
 		return emit(arg, 0, 0, covered(v), EXT_USED, e);
 	if (check_anchors(v, e) < 0 || ntfs_claims_check(v, e) < 0)
 		return -1;
 	if (emit(arg, 0, 0, min_u64(BOOT_FILE, covered(v)), EXT_USED, e) < 0)
 		return -1;
-	while ((start = ntfs_bitmap_find(v, end, true)) < nr) {
-		end = ntfs_bitmap_find(v, start, false);
-		if (emit(arg, 0, start * size, (end - start) * size, EXT_USED, e) < 0)
-			return -1;
-	}
-	return 0;
+	return fsd_bits_emit(&v->used, 0, v->boot.cluster_size, emit, arg, e);
 }
 
 /* A backup boot sector where it is looked for: is one there? */

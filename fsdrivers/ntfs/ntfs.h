@@ -13,6 +13,7 @@
 
 #include "base/arith.h"
 #include "base/span.h"
+#include "fsdrivers/bits.h"
 #include "fsdrivers/fsdriver.h"
 
 #define NTFS_BOOT_SIZE  512U
@@ -71,8 +72,8 @@ struct ntfs_volume {
 	struct blk_source *src;
 	struct ntfs_boot boot;
 	struct ntfs_stream mft;
-	uint64_t *used;    /* one bit per cluster, bad ones cleared; NULL when the volume is not clean */
-	uint64_t nr_used, nr_bad;
+	struct fsd_bits used; /* bad clusters cleared; without words when the volume is not clean */
+	uint64_t nr_bad;
 };
 
 /* boot.c */
@@ -145,10 +146,8 @@ int ntfs_stream_read(struct ntfs_volume *v, const struct ntfs_stream *s, uint64_
 void ntfs_stream_release(struct ntfs_stream *s);
 
 /* bitmap.c: v->used */
-/* ntfs_bitmap_read - read $Bitmap, take the clusters out that $BadClus lists, and count both */
+/* ntfs_bitmap_read - read $Bitmap, take the clusters out that $BadClus lists, and count these */
 int ntfs_bitmap_read(struct ntfs_volume *v, struct err *e);
-/* ntfs_bitmap_find - the first cluster from this one on whose bit equals value; nr_clusters when there is none */
-uint64_t ntfs_bitmap_find(const struct ntfs_volume *v, uint64_t from, bool value);
 
 /* claims.c */
 /* ntfs_claims_check - every cluster that a file of the $MFT claims must be in v->used; ERR_CORRUPT names the record */
