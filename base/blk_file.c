@@ -9,6 +9,7 @@
 #include "base/blk.h"
 
 #include "base/arith.h"
+#include "base/write_behind.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,6 @@
 
 #define DIRECT_ALIGN  4096U
 #define BOUNCE_SIZE   (256U << 10)
-#define WRITE_BEHIND  (16U << 20)
 
 struct file_geometry {
 	uint64_t size;
@@ -208,17 +208,8 @@ struct file_sink {
 	bool is_device;
 	char *path;        /* as it was opened, of a device without links: udev changes those with the content */
 	atomic_bool no_zero, no_discard; /* the device said it cannot; a race only repeats the question */
-	atomic_uint_fast64_t waiting;    /* bytes written since the kernel was last told to begin */
+	struct write_behind behind;
 };
-
-/* Let the kernel start now: otherwise it waits, and all of it is left for the flush. */
-static void write_behind(struct file_sink *f, size_t len)
-{
-	if (atomic_fetch_add(&f->waiting, len) + len < WRITE_BEHIND)
-		return;
-	atomic_store(&f->waiting, 0);
-	sync_file_range(f->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-}
 
 /* A disk that was pulled out has no size any more, and the kernel says that there is no space behind its end. */
 static int write_errno(const struct file_sink *f, int number)
@@ -245,7 +236,7 @@ static int sink_write(struct blk_sink *s, uint64_t off, const void *buf, size_t 
 		off += (uint64_t)n;
 		len -= (size_t)n;
 	}
-	write_behind(f, all);
+	write_behind(&f->behind, f->fd, all);
 	return 0;
 }
 

@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "base/wait.h"
+#include "base/write_behind.h"
 #include "imager/image/format.h"
 
 #include <errno.h>
@@ -23,7 +24,6 @@
 #include <zstd.h>
 
 #define BUFFER_SIZE ((size_t)1 << 20)
-#define WRITE_BEHIND (UINT64_C(16) << 20)
 
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
@@ -35,7 +35,7 @@ struct img_writer {
 	uint8_t *buffer;
 	size_t buffered;
 	uint64_t written;    /* bytes given to emit(), buffered ones included */
-	uint64_t started;    /* bytes whose way to the medium has begun */
+	struct write_behind behind;
 	uint64_t *index;     /* for each present chunk */
 	uint64_t nr_put, nr_records;
 	uint64_t next_chunk; /* lowest number the next put may have */
@@ -62,17 +62,6 @@ static int write_all(struct img_writer *w, const uint8_t *p, size_t len, struct 
 	return 0;
 }
 
-/* Let the kernel start now: otherwise it waits, and all of it is left for the flush at the end. No harm where it cannot (a pipe). */
-static void write_behind(struct img_writer *w)
-{
-	uint64_t on_file = w->written - w->buffered;
-
-	if (on_file - w->started < WRITE_BEHIND)
-		return;
-	sync_file_range(w->fd, 0, 0, SYNC_FILE_RANGE_WRITE);
-	w->started = on_file;
-}
-
 static int drain(struct img_writer *w, struct err *e)
 {
 	size_t n = w->buffered;
@@ -95,7 +84,7 @@ static int emit(struct img_writer *w, const void *data, size_t len, struct err *
 		if (w->buffered == BUFFER_SIZE) {
 			if (drain(w, e) < 0)
 				return -1;
-			write_behind(w);
+			write_behind(&w->behind, w->fd, BUFFER_SIZE);
 		}
 	}
 	return 0;
