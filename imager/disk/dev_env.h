@@ -50,10 +50,12 @@ int dev_attr_sure(const char *dir, const char *name, void *buf, size_t size, siz
 bool dev_is_absent(int error);
 /* dev_attr - its text, cleaned by dev_clean(); "" and false when it cannot be read or is empty */
 bool dev_attr(const char *dir, const char *name, char *out, size_t size);
-/* dev_attr_u64 - its number, or dflt */
+/* dev_attr_u64_sure - its number, or dflt where there is no such file, or an empty one; what is no number is ERR_FAILED as what cannot be read */
+int dev_attr_u64_sure(const char *dir, const char *name, uint64_t dflt, uint64_t *ret, struct err *e);
+/* dev_attr_u64 - the same where nothing hangs on it: dflt also for what cannot be read */
 uint64_t dev_attr_u64(const char *dir, const char *name, uint64_t dflt);
-/* dev_attr_number - the device number in its "dev" file */
-bool dev_attr_number(const char *dir, unsigned *ret_major, unsigned *ret_minor);
+/* dev_number_sure - the device number in the "dev" file of a folder; 0:0, which no device has, where there is none */
+int dev_number_sure(const char *dir, unsigned *ret_major, unsigned *ret_minor, struct err *e);
 /* dev_clean - what a disk says about itself is hostile: keep printable ASCII, trim spaces at both ends */
 void dev_clean(char *out, size_t size, const void *bytes, size_t len);
 /* dev_real - realpath() into out; false when there is no such path */

@@ -135,9 +135,10 @@ static void find_bus(const char *disk_dir, char *out, size_t size)
 
 static void fill_from_udev(const struct dev_env *env, const char *disk_dir, struct dev_info *ret)
 {
+	struct err ignored = ERR_INIT;
 	unsigned major_, minor_;
 
-	if (!dev_attr_number(disk_dir, &major_, &minor_))
+	if (dev_number_sure(disk_dir, &major_, &minor_, &ignored) < 0)
 		return;
 	if (!ret->model[0] && !dev_udev(env, major_, minor_, "ID_MODEL_ENC", ret->model, sizeof(ret->model)))
 		dev_udev(env, major_, minor_, "ID_MODEL", ret->model, sizeof(ret->model));

@@ -34,7 +34,7 @@ int dev_attr_sure(const char *dir, const char *name, void *buf, size_t size, siz
 
 	*ret_len = 0;
 	if (!dev_join(path, dir, name))
-		return 0;
+		return err_set(e, ERR_FAILED, ENAMETOOLONG, "opening '%s' in '%s'", name, dir);
 	AUTO_CLOSE_FD int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return dev_is_absent(errno) ? 0 : err_set(e, ERR_FAILED, errno, "opening '%s'", path);
@@ -82,22 +82,50 @@ bool dev_attr(const char *dir, const char *name, char *out, size_t size)
 	return out[0];
 }
 
-uint64_t dev_attr_u64(const char *dir, const char *name, uint64_t dflt)
+/* As dev_attr(), but what cannot be read is an error. */
+static int text_sure(const char *dir, const char *name, char *out, size_t size, struct err *e)
+{
+	char buf[64];
+	size_t len;
+
+	if (dev_attr_sure(dir, name, buf, sizeof(buf), &len, e) < 0)
+		return -1;
+	dev_clean(out, size, buf, len);
+	return 0;
+}
+
+int dev_attr_u64_sure(const char *dir, const char *name, uint64_t dflt, uint64_t *ret, struct err *e)
 {
 	char text[32], *end;
 
-	if (!dev_attr(dir, name, text, sizeof(text)))
-		return dflt;
+	if (text_sure(dir, name, text, sizeof(text), e) < 0)
+		return -1;
 	errno = 0;
 	unsigned long long v = strtoull(text, &end, 10);
-	return errno || *end || text[0] == '-' ? dflt : v;
+	if (text[0] && (errno || *end || text[0] == '-'))
+		return err_set(e, ERR_FAILED, 0, "'%s/%s' is not a number: '%s'", dir, name, text);
+	*ret = text[0] ? v : dflt;
+	return 0;
 }
 
-bool dev_attr_number(const char *dir, unsigned *ret_major, unsigned *ret_minor)
+uint64_t dev_attr_u64(const char *dir, const char *name, uint64_t dflt)
 {
-	char text[32];
+	struct err ignored = ERR_INIT;
+	uint64_t v;
 
-	return dev_attr(dir, "dev", text, sizeof(text)) && sscanf(text, "%u:%u", ret_major, ret_minor) == 2;
+	return dev_attr_u64_sure(dir, name, dflt, &v, &ignored) < 0 ? dflt : v;
+}
+
+int dev_number_sure(const char *dir, unsigned *ret_major, unsigned *ret_minor, struct err *e)
+{
+	char text[32], rest;
+
+	if (text_sure(dir, "dev", text, sizeof(text), e) < 0)
+		return -1;
+	*ret_major = *ret_minor = 0;
+	if (text[0] && sscanf(text, "%u:%u%c", ret_major, ret_minor, &rest) != 2)
+		return err_set(e, ERR_FAILED, 0, "'%s/dev' is not a device number: '%s'", dir, text);
+	return 0;
 }
 
 /* udev writes blanks and odd bytes of the *_ENC properties as \x20. */

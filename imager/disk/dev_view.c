@@ -51,18 +51,6 @@ size_t dev_view_find_name(const struct dev_view *v, const char *name)
 	return DEV_NO_NODE;
 }
 
-/* A number in an attribute, dflt where there is none. */
-static int read_number(const char *dir, const char *name, uint64_t dflt, uint64_t *ret, struct err *e)
-{
-	char text[32] = "";
-	size_t len;
-
-	if (dev_attr_sure(dir, name, text, sizeof(text) - 1, &len, e) < 0)
-		return -1;
-	*ret = len && text[0] >= '0' && text[0] <= '9' ? strtoull(text, NULL, 10) : dflt;
-	return 0;
-}
-
 /* NULL where there is no such folder. */
 static int open_folder(const char *path, DIR **ret, struct err *e)
 {
@@ -128,7 +116,7 @@ static int load_loop(const struct dev_env *env, const char *dir, struct dev_node
 	n->backing_path = strdup(path);
 	if (!n->backing_path)
 		return err_nomem(e, "the list of loop devices");
-	if (read_number(loop, "offset", 0, &n->loop_offset, e) < 0 || ask_loop(env, n, e) < 0)
+	if (dev_attr_u64_sure(loop, "offset", 0, &n->loop_offset, e) < 0 || ask_loop(env, n, e) < 0)
 		return -1;
 	if (!n->backing_known && stat(path, &st) == 0) {
 		n->backing_known = true;
@@ -139,24 +127,13 @@ static int load_loop(const struct dev_env *env, const char *dir, struct dev_node
 	return 0;
 }
 
-/* The device number in "dev"; 0:0, which no device has, where there is none. */
-static int read_device(const char *dir, struct dev_node *n, struct err *e)
-{
-	char text[32] = "";
-	size_t len;
-
-	if (dev_attr_sure(dir, "dev", text, sizeof(text) - 1, &len, e) < 0)
-		return -1;
-	if (sscanf(text, "%u:%u", &n->dev_major, &n->dev_minor) != 2)
-		n->dev_major = n->dev_minor = 0;
-	return 0;
-}
-
 static int read_place(const char *dir, bool is_disk, struct dev_node *n, struct err *e)
 {
 	uint64_t size, start = 0; /* 512 bytes each */
 
-	if (read_number(dir, "size", 0, &size, e) < 0 || (!is_disk && read_number(dir, "start", 0, &start, e) < 0))
+	if (dev_attr_u64_sure(dir, "size", 0, &size, e) < 0)
+		return -1;
+	if (!is_disk && dev_attr_u64_sure(dir, "start", 0, &start, e) < 0)
 		return -1;
 	if (!mul_u64(size, 512, &n->size) || !mul_u64(start, 512, &n->start))
 		return err_set(e, ERR_FAILED, 0, "'%s' has an impossible size or start", dir);
@@ -171,7 +148,7 @@ static int add_node(const struct dev_env *env, struct dev_view *v, const char *d
 
 	if (strlen(name) >= sizeof(n.name))
 		return 0;
-	if (read_device(dir, &n, e) < 0)
+	if (dev_number_sure(dir, &n.dev_major, &n.dev_minor, e) < 0)
 		return -1;
 	if (!n.dev_major && !n.dev_minor)
 		return 0;
@@ -209,7 +186,7 @@ static int add_disk(
 	for (struct dirent *en; r == 0 && (en = next_entry(d, &r, dir, e));) {
 		if (en->d_name[0] == '.' || en->d_type == DT_REG || !dev_join(part, dir, en->d_name))
 			continue;
-		r = read_number(part, "partition", 0, &number, e);
+		r = dev_attr_u64_sure(part, "partition", 0, &number, e);
 		if (r == 0 && number)
 			r = add_node(env, v, part, en->d_name, disk, e);
 	}

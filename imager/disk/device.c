@@ -39,28 +39,42 @@ static void node_path(const struct dev_env *env, const char *name, char out[PATH
 			*p = '/';
 }
 
+/* What decides where is written to, and whether. */
+static int read_geometry(const char *dir, const char *disk_dir, struct dev_info *d, struct err *e)
+{
+	uint64_t nr_units, sector, phys, ro, disk_ro;
+
+	if (dev_number_sure(dir, &d->dev_major, &d->dev_minor, e) < 0 || dev_attr_u64_sure(dir, "size", 0, &nr_units, e) < 0 ||
+		dev_attr_u64_sure(disk_dir, "queue/logical_block_size", 512, &sector, e) < 0 ||
+		dev_attr_u64_sure(disk_dir, "queue/physical_block_size", sector, &phys, e) < 0 ||
+		dev_attr_u64_sure(dir, "ro", 0, &ro, e) < 0 || dev_attr_u64_sure(disk_dir, "ro", 0, &disk_ro, e) < 0)
+		return -1;
+	/* "size" is in units of 512 bytes whatever the sector size is (Documentation/ABI/stable/sysfs-block). */
+	if ((!d->dev_major && !d->dev_minor) || !mul_u64(nr_units, 512, &d->size))
+		return err_set(e, ERR_FAILED, 0, "'%s' cannot be understood: its size or device number is missing", dir);
+	d->sector_size = (uint32_t)sector;
+	d->phys_sector_size = (uint32_t)phys;
+	d->read_only = ro || disk_ro;
+	return 0;
+}
+
 int dev_describe(const struct dev_env *env, const char *dir, struct dev_info *ret, struct err *e)
 {
-	char disk_dir[PATH_MAX], queue[PATH_MAX], path[PATH_MAX];
+	char disk_dir[PATH_MAX], path[PATH_MAX];
 	struct dev_info d = { 0 };
+	uint64_t number;
 
 	node_path(env, strrchr(dir, '/') + 1, path);
-	if (set_path(&d, path, e) < 0)
+	if (set_path(&d, path, e) < 0 || dev_attr_u64_sure(dir, "partition", 0, &number, e) < 0)
 		return -1;
-	d.is_partition = dev_attr_u64(dir, "partition", 0) != 0;
+	d.is_partition = number != 0;
 	snprintf(disk_dir, sizeof(disk_dir), "%s", dir);
 	if (d.is_partition)
 		*strrchr(disk_dir, '/') = '\0';
-	/* "size" is in units of 512 bytes whatever the sector size is (Documentation/ABI/stable/sysfs-block). */
-	if (!dev_attr_number(dir, &d.dev_major, &d.dev_minor) || !mul_u64(dev_attr_u64(dir, "size", 0), 512, &d.size))
-		return err_set(e, ERR_FAILED, 0, "'%s' cannot be understood: its size or device number is missing", dir);
-	if (!dev_join(queue, disk_dir, "queue"))
-		return err_set(e, ERR_FAILED, ENAMETOOLONG, "looking at '%s'", disk_dir);
-	d.sector_size = (uint32_t)dev_attr_u64(queue, "logical_block_size", 512);
-	d.phys_sector_size = (uint32_t)dev_attr_u64(queue, "physical_block_size", d.sector_size);
-	d.rotational = dev_attr_u64(queue, "rotational", 0) != 0;
+	if (read_geometry(dir, disk_dir, &d, e) < 0)
+		return -1;
+	d.rotational = dev_attr_u64(disk_dir, "queue/rotational", 0) != 0;
 	d.removable = dev_attr_u64(disk_dir, "removable", 0) != 0;
-	d.read_only = dev_attr_u64(dir, "ro", 0) != 0 || dev_attr_u64(disk_dir, "ro", 0) != 0;
 	dev_identify(env, disk_dir, &d);
 	*ret = d;
 	return 0;

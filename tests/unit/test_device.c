@@ -577,6 +577,56 @@ START_TEST(blind)
 }
 END_TEST
 
+static const struct {
+	const char *dir, *name;
+	bool for_users, for_device; /* who asks for it */
+} attributes[] = {
+	{ "sys/block/sda", "dev", true, true },
+	{ "sys/block/sda", "size", true, true },
+	{ "sys/block/sda", "ro", false, true },
+	{ "sys/block/sda", "partition", false, true },
+	{ "sys/block/sda/queue", "logical_block_size", false, true },
+	{ "sys/block/sda/queue", "physical_block_size", false, true },
+	{ "sys/block/sda/sda1", "dev", true, false },
+	{ "sys/block/sda/sda1", "size", true, false },
+	{ "sys/block/sda/sda1", "start", true, false },
+	{ "sys/block/sda/sda1", "partition", true, false },
+	{ "sys/block/loop7/loop", "offset", true, false },
+};
+
+/* Nor an attribute that cannot be read, or says what no kernel says. */
+START_TEST(blind_to_one_attribute)
+{
+	static const char *const nonsense[] = { "x\n", "-1\n", "99999999999999999999\n", "8:\n", "1 2\n", NULL };
+	struct dev_info d = { .dev_major = 8, .dev_minor = 0 }, seen;
+	struct dev_user *v;
+	char path[300], dir[PATH_MAX];
+	size_t nr;
+
+	snprintf(path, sizeof(path), "%s/sys/block/sda", top);
+	ck_assert(dev_real(path, dir));
+	ck_assert_int_eq(dev_describe(&env, dir, &seen, &e), 0);
+	for (unsigned i = 0; i < sizeof(nonsense) / sizeof(nonsense[0]); i++) {
+		snprintf(path, sizeof(path), "%s/%s/%s", top, attributes[_i].dir, attributes[_i].name);
+		unlink(path);
+		if (nonsense[i])
+			put(attributes[_i].dir, attributes[_i].name, nonsense[i]);
+		else /* read() fails with EISDIR */
+			put_folder(attributes[_i].dir, attributes[_i].name);
+		e = (struct err)ERR_INIT;
+		if (attributes[_i].for_users) {
+			ck_assert_int_eq(dev_users_env(&env, &d, false, &v, &nr, &e), -1);
+			ck_assert_int_eq(e.code, ERR_FAILED);
+		}
+		e = (struct err)ERR_INIT;
+		if (attributes[_i].for_device) {
+			ck_assert_int_eq(dev_describe(&env, dir, &seen, &e), -1);
+			ck_assert_int_eq(e.code, ERR_FAILED);
+		}
+	}
+}
+END_TEST
+
 /* A target of which the layers above or below are what the job needs. */
 START_TEST(stacked_source)
 {
@@ -627,6 +677,7 @@ int main(void)
 	tcase_add_test(t, btrfs_unseen);
 	tcase_add_test(t, overlapping_partition);
 	tcase_add_test(t, blind);
+	LOOP(blind_to_one_attribute, attributes);
 	tcase_add_test(t, stacked_source);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
