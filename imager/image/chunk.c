@@ -57,12 +57,12 @@ static int prepare_zero(struct chunk_codec *c, struct err *e)
  */
 static size_t set_level(ZSTD_CCtx *cctx, int level)
 {
-	static const struct { ZSTD_cParameter what; int value; } usual[] = { { ZSTD_c_hashLog, 15 }, { ZSTD_c_chainLog, 15 } };
 	size_t r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_compressionLevel, level);
 
-	for (unsigned i = 0; i < sizeof(usual) / sizeof(*usual) && level == USUAL_LEVEL && !ZSTD_isError(r); i++)
-		r = ZSTD_CCtx_setParameter(cctx, usual[i].what, usual[i].value);
-	return r;
+	if (level != USUAL_LEVEL || ZSTD_isError(r))
+		return r;
+	r = ZSTD_CCtx_setParameter(cctx, ZSTD_c_hashLog, 15);
+	return ZSTD_isError(r) ? r : ZSTD_CCtx_setParameter(cctx, ZSTD_c_chainLog, 15);
 }
 
 static int prepare_zstd(struct chunk_codec *c, int level, struct err *e)
