@@ -1,26 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * For the fuzz targets of file-system drivers: everything a driver does, over bytes in memory, with the promises of
- * fsdriver.h checked. Without FUZZ_ENGINE also a main() that replays files and folders.
+ * fsdriver.h checked.
  */
 #ifndef CALCO_TESTS_FSD_FUZZ_H
 #define CALCO_TESTS_FSD_FUZZ_H
 
 #include "fsdrivers/fsdriver.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define FUZZ_CHECK(x)                                                                              \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: %s\n", __FILE__, __LINE__, #x);                    \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
+#include "tests/fuzz/fuzz.h"
 
 static inline int fuzz_extent(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
 {
@@ -75,34 +62,5 @@ static inline void fuzz_driver(const struct fsd_driver *d, const uint8_t *data, 
 	fuzz_source(d, src);
 	blk_close(src);
 }
-
-#ifndef FUZZ_ENGINE
-#include <ftw.h>
-
-static int replay_one(const char *path, const struct stat *st, int flag, struct FTW *ftw)
-{
-	FILE *f = flag == FTW_F ? fopen(path, "rb") : NULL;
-	size_t size = (size_t)st->st_size;
-
-	(void)ftw;
-	if (!f)
-		return 0;
-	uint8_t *data = malloc(size + 1);
-	if (data && fread(data, 1, size, f) == size)
-		LLVMFuzzerTestOneInput(data, size);
-	free(data);
-	fclose(f);
-	return 0;
-}
-
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		if (nftw(argv[i], replay_one, 16, FTW_PHYS) < 0)
-			return EXIT_FAILURE;
-	}
-	return EXIT_SUCCESS;
-}
-#endif
 
 #endif

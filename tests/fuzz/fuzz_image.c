@@ -7,6 +7,7 @@
 #include "base/span.h"
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -145,7 +146,6 @@ static int open_input(const uint8_t *image, size_t size, bool as_pipe)
 	return fd;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct err e = ERR_INIT;
@@ -169,38 +169,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(image);
 	return 0;
 }
-
-#ifndef FUZZ_ENGINE
-#include <dirent.h>
-
-static void replay_file(const char *path)
-{
-	static uint8_t buf[MAX_SIZE];
-	FILE *f = fopen(path, "rb");
-
-	if (!f)
-		exit(1);
-	size_t n = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(buf, n);
-}
-
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		DIR *d = opendir(argv[i]);
-		char path[4096];
-		if (!d) {
-			replay_file(argv[i]);
-			continue;
-		}
-		for (struct dirent *de; (de = readdir(d)) != NULL;) {
-			snprintf(path, sizeof(path), "%s/%s", argv[i], de->d_name);
-			if (de->d_name[0] != '.')
-				replay_file(path);
-		}
-		closedir(d);
-	}
-	return 0;
-}
-#endif

@@ -2,44 +2,17 @@
 /*
  * Fuzzing the NTFS driver: probe, everything open() does, map and arm_ranges of a volume that the input describes.
  *
- * The input is the volume without its zeros: 8 bytes of size, then records of 4 bytes sector number (512 bytes) and
- * 512 bytes of content; tests/fuzz/make_ntfs_seeds.sh makes such files from real volumes. open() itself asks libblkid in
- * the end, which takes a hundred times as long as the rest, so it is called for few inputs only.
+ * The input is described in sparse.h. open() itself asks libblkid in the end, which takes a hundred times as long as the
+ * rest, so it is called for few inputs only.
  *
  * Built with -DFUZZ_ENGINE for libFuzzer; else a program that replays the files and folders it is given.
  */
 #include "fsdrivers/ntfs/ntfs.h"
 #include "tests/fuzz/fsd_fuzz.h"
+#include "tests/fuzz/sparse.h"
 
-#define SECTOR   512U
-#define RECORD   (4U + SECTOR)
 #define MAX_SIZE (1ULL << 31)
 #define MAX_READ (64ULL << 20) /* bytes of structures; what the seeds need is far below */
-
-struct sparse_source {
-	struct blk_source base;
-	const uint8_t *records;
-	size_t nr;
-	uint64_t nr_read;
-};
-
-/* Later records win. */
-static int sparse_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct sparse_source *f = (struct sparse_source *)s;
-
-	(void)e;
-	memset(buf, 0, len);
-	f->nr_read += len;
-	for (size_t i = 0; i < f->nr; i++) {
-		const uint8_t *r = f->records + i * RECORD;
-		uint64_t at = (uint64_t)get_le32(r) * SECTOR;
-		uint64_t start = max_u64(at, off), end = min_u64(at + SECTOR, off + len);
-		if (start < end)
-			memcpy((uint8_t *)buf + (start - off), r + 4 + (start - at), (size_t)(end - start));
-	}
-	return 0;
-}
 
 static int check_arm(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
 {
@@ -90,17 +63,14 @@ static void take_apart(struct sparse_source *f, struct blk_set *set)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct blk_source_ops ops = { .read = sparse_read };
-	struct sparse_source f = { .base = { .ops = &ops, .sector_size = SECTOR, .phys_sector_size = SECTOR, .name = "fuzz" } };
-	struct blk_source *member = &f.base;
-	struct blk_set set = { .members = &member, .nr = 1 };
 	struct fsd_volume *v;
 	struct err e = ERR_INIT;
 
 	if (size < 8)
 		return 0;
-	f.base.size = get_le64(data) % MAX_SIZE;
-	f.records = data + 8;
-	f.nr = (size - 8) / RECORD;
+	struct sparse_source f = sparse_source(&ops, data, size, MAX_SIZE);
+	struct blk_source *member = &f.base;
+	struct blk_set set = { .members = &member, .nr = 1 };
 	if (fsd_ntfs.probe(&f.base, &e) != 1)
 		return 0;
 	take_apart(&f, &set);

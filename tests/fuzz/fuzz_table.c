@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/span.h"
 #include "imager/disk/table.h"
+#include "tests/fuzz/fuzz.h"
 
 #include <libdeflate.h>
 #include <stdio.h>
@@ -20,16 +21,6 @@
 #define CHOICE_FORCE   0x08 /* name the sector size instead of letting it be found */
 #define CHOICE_RAW     0x10
 #define CHOICE_GROWTH  5    /* from this bit: 0..7, how much larger the new disk is */
-
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x);           \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void repair_header(uint8_t *disk, size_t size, uint32_t ss, uint64_t lba)
 {
@@ -68,22 +59,22 @@ static void check_table(const struct pt_table *t, uint64_t size)
 {
 	uint64_t end = 0, start = 0;
 
-	MUST(t->nr <= PT_MAX_ENTRIES + 4);
+	FUZZ_CHECK(t->nr <= PT_MAX_ENTRIES + 4);
 	for (size_t i = 0; i < t->nr; i++) {
-		MUST(t->entries[i].start >= start);
+		FUZZ_CHECK(t->entries[i].start >= start);
 		start = t->entries[i].start;
-		MUST(t->entries[i].start + t->entries[i].len >= start);
-		MUST(memchr(t->entries[i].name, 0, sizeof(t->entries[i].name)));
+		FUZZ_CHECK(t->entries[i].start + t->entries[i].len >= start);
+		FUZZ_CHECK(memchr(t->entries[i].name, 0, sizeof(t->entries[i].name)));
 		(void)pt_type_name(t, &t->entries[i]);
 		(void)pt_is_boot(t, &t->entries[i]);
 	}
 	for (size_t i = 0; i < t->nr_structures; i++) {
-		MUST(t->structures[i].len && t->structures[i].start >= end);
+		FUZZ_CHECK(t->structures[i].len && t->structures[i].start >= end);
 		end = t->structures[i].start + t->structures[i].len;
 	}
-	MUST(end <= size);
+	FUZZ_CHECK(end <= size);
 	for (size_t i = 0; i < t->nr_notices; i++)
-		MUST(memchr(t->notices[i], 0, sizeof(t->notices[i])));
+		FUZZ_CHECK(memchr(t->notices[i], 0, sizeof(t->notices[i])));
 }
 
 static void check_regions(struct pt_table *t, uint64_t size, bool raw)
@@ -93,18 +84,18 @@ static void check_regions(struct pt_table *t, uint64_t size, bool raw)
 	size_t nr;
 	uint64_t pos = 0;
 
-	MUST(pt_regions(t, size, raw, &r, &nr, &e) == 0);
+	FUZZ_CHECK(pt_regions(t, size, raw, &r, &nr, &e) == 0);
 	for (size_t i = 0; i < nr; i++) {
 		uint64_t used = r[i].start;
-		MUST(r[i].start == pos && r[i].len);
+		FUZZ_CHECK(r[i].start == pos && r[i].len);
 		pos += r[i].len;
 		for (size_t k = 0; k < r[i].nr_used; k++) {
-			MUST(r[i].used[k].len && r[i].used[k].start >= used);
+			FUZZ_CHECK(r[i].used[k].len && r[i].used[k].start >= used);
 			used = r[i].used[k].start + r[i].used[k].len;
-			MUST(used <= pos);
+			FUZZ_CHECK(used <= pos);
 		}
 	}
-	MUST(pos == size);
+	FUZZ_CHECK(pos == size);
 	pt_regions_free(r, nr);
 }
 
@@ -117,19 +108,19 @@ static void check_grown(const uint8_t *disk, size_t size, size_t new_size, const
 	struct pt_table *now;
 	uint64_t end = 0;
 
-	MUST(grown);
+	FUZZ_CHECK(grown);
 	memcpy(grown, disk, size);
 	for (size_t i = 0; i < nr; i++) {
-		MUST(p[i].len && p[i].start >= end && p[i].start % t->sector_size == 0 && p[i].len % t->sector_size == 0);
-		MUST(range_inside(p[i].start, p[i].len, new_size));
+		FUZZ_CHECK(p[i].len && p[i].start >= end && p[i].start % t->sector_size == 0 && p[i].len % t->sector_size == 0);
+		FUZZ_CHECK(range_inside(p[i].start, p[i].len, new_size));
 		end = p[i].start + p[i].len;
 		memcpy(grown + p[i].start, p[i].bytes, p[i].len);
 	}
 	struct blk_source *src = blk_mem(grown, new_size, t->sector_size, "grown", &e);
-	MUST(src && pt_read(src, t->sector_size, &now, &e) == 0);
-	MUST(now->kind == PT_GPT && now->gpt_primary_ok && now->gpt_backup_ok && now->nr == t->nr);
-	MUST(!t->nr || !memcmp(now->entries, t->entries, t->nr * sizeof(*t->entries)));
-	MUST(now->gpt_backup_header == (new_size / t->sector_size - 1) * t->sector_size);
+	FUZZ_CHECK(src && pt_read(src, t->sector_size, &now, &e) == 0);
+	FUZZ_CHECK(now->kind == PT_GPT && now->gpt_primary_ok && now->gpt_backup_ok && now->nr == t->nr);
+	FUZZ_CHECK(!t->nr || !memcmp(now->entries, t->entries, t->nr * sizeof(*t->entries)));
+	FUZZ_CHECK(now->gpt_backup_header == (new_size / t->sector_size - 1) * t->sector_size);
 	pt_free(now);
 	blk_close(src);
 	free(grown);
@@ -144,7 +135,7 @@ static void use_disk(const uint8_t *disk, size_t size, uint8_t choice)
 	struct pt_table *t;
 	struct pt_patch *p;
 
-	MUST(src);
+	FUZZ_CHECK(src);
 	if (pt_read(src, choice & CHOICE_FORCE ? (choice & CHOICE_4096 ? 4096 : 512) : 0, &t, &e) == 0) {
 		check_table(t, size);
 		check_regions(t, size, choice & CHOICE_RAW);
@@ -164,44 +155,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!size || size > (1U << 20))
 		return 0;
 	uint8_t *disk = malloc(size);
-	MUST(disk);
+	FUZZ_CHECK(disk);
 	memcpy(disk, data + 1, size - 1);
 	repair(disk, size - 1, data[0]);
 	use_disk(disk, size - 1, data[0]);
 	free(disk);
 	return 0;
 }
-
-#ifndef FUZZ_ENGINE
-#include <dirent.h>
-
-static void replay_file(const char *path)
-{
-	static uint8_t buf[1 << 20];
-	FILE *f = fopen(path, "rb");
-
-	MUST(f);
-	size_t n = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(buf, n);
-}
-
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		DIR *d = opendir(argv[i]);
-		char path[4096];
-		if (!d) {
-			replay_file(argv[i]);
-			continue;
-		}
-		for (struct dirent *de; (de = readdir(d)) != NULL;) {
-			snprintf(path, sizeof(path), "%s/%s", argv[i], de->d_name);
-			if (de->d_name[0] != '.')
-				replay_file(path);
-		}
-		closedir(d);
-	}
-	return 0;
-}
-#endif
