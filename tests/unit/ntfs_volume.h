@@ -8,31 +8,18 @@
 
 #include "base/arith.h"
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
+
+#define DRIVER fsd_ntfs
+#include "tests/unit/driver_volume.h"
 
 #define NR(a) ((int)(sizeof(a) / sizeof((a)[0])))
 #define KIB   1024ULL
 #define MIB   (1024 * KIB)
 
-static char dir[64], img[96];
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static inline void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/test_ntfs.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
+	make_folder();
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
-}
-
-static inline void fresh(void)
-{
-	unlink(img);
-}
-
-static inline void teardown(void)
-{
-	remove_tree(dir);
 }
 
 /* ---- volumes ---- */
@@ -48,41 +35,6 @@ static inline void put_file(const char *name, const char *made_by)
 	ck_assert_int_eq(run("cd %s && { %s; } > file && ntfscp -q img file '%s' >/dev/null 2>&1", dir, made_by, name), 0);
 }
 
-/* An open volume over the file img. */
-struct opened {
-	struct blk_source *src;
-	struct blk_set set;
-	struct fsd_volume *v;
-	struct err e;
-};
-
-static inline int try_open(struct opened *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->src = blk_open(img, 0, false, &o->e);
-	ck_assert_ptr_nonnull(o->src);
-	o->set = (struct blk_set){ &o->src, 1 };
-	return fsd_ntfs.open(&o->set, &o->v, &o->e);
-}
-
-static inline void open_img(struct opened *o)
-{
-	ck_assert_msg(try_open(o) == 0, "%s", o->e.msg);
-	ck_assert_int_eq(fsd_ntfs.probe(o->src, &o->e), 1);
-}
-
-static inline void close_img(struct opened *o)
-{
-	fsd_ntfs.close(o->v);
-	blk_close(o->src);
-}
-
-static inline int emit_nothing(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
-{
-	(void)arg, (void)member, (void)start, (void)len, (void)state, (void)e;
-	return 0;
-}
-
 /* open() or, where that is content, map() must fail with ERR_CORRUPT and these words. */
 static inline void expect_corrupt(const char *words)
 {
@@ -91,7 +43,7 @@ static inline void expect_corrupt(const char *words)
 	int r = try_open(&o);
 	if (r == 0) {
 		ck_assert_msg(o.v->info.state == FSD_CLEAN, "'%s': %s", words, o.v->info.reason);
-		r = fsd_ntfs.map(o.v, emit_nothing, NULL, &o.e);
+		r = fsd_ntfs.map(o.v, ignore_extent, NULL, &o.e);
 		fsd_ntfs.close(o.v);
 	}
 	ck_assert_msg(r < 0 && o.e.code == ERR_CORRUPT && strstr(o.e.msg, words), "'%s': %d, %d: %s", words, r, o.e.code, o.e.msg);

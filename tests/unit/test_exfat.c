@@ -1,83 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The exFAT driver against mkfs.exfat, fsck.exfat, tests/tools/exfat.py, and a decoder of its own. */
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
 
-#include <errno.h>
+#define DRIVER fsd_exfat
+#include "tests/unit/driver_volume.h"
 
 #define TOOL "python3 tests/tools/exfat.py"
 
-static char dir[64], img[96];
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/test_exfat.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
+	make_folder();
 	/* for damaged_metadata */
 	ck_assert_int_eq(run(TOOL " make %s/whole0 3000000 cluster=1024 fats=2 active=1 files=60 max=4000 bad=3", dir), 0);
 	ck_assert_int_eq(run(TOOL " make %s/whole1 3000000 cluster=512 files=60 deleted=5 dirs=9 max=4000", dir), 0);
-}
-
-static void fresh(void)
-{
-	unlink(img);
-}
-
-static void teardown(void)
-{
-	remove_tree(dir);
-}
-
-/* An open volume over the file img. */
-struct opened {
-	struct blk_source *src;
-	struct blk_set set;
-	struct fsd_volume *v;
-	struct err e;
-};
-
-static int try_open(struct opened *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->src = blk_open(img, 0, false, &o->e);
-	ck_assert_ptr_nonnull(o->src);
-	o->set = (struct blk_set){ &o->src, 1 };
-	return fsd_exfat.open(&o->set, &o->v, &o->e);
-}
-
-static void open_img(struct opened *o)
-{
-	ck_assert_msg(try_open(o) == 0, "%s", o->e.msg);
-	ck_assert_int_eq(fsd_exfat.probe(o->src, &o->e), 1);
-}
-
-static void close_img(struct opened *o)
-{
-	fsd_exfat.close(o->v);
-	blk_close(o->src);
-}
-
-/* open() must fail with this code and these words. */
-static void expect_failure(enum err_code code, const char *words)
-{
-	struct opened o;
-
-	ck_assert_int_eq(try_open(&o), -1);
-	ck_assert_msg(o.e.code == code && strstr(o.e.msg, words), "%d: %s", o.e.code, o.e.msg);
-	blk_close(o.src);
-}
-
-static int ignore_extent(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
-{
-	(void)arg;
-	(void)member;
-	(void)start;
-	(void)len;
-	(void)state;
-	(void)e;
-	return 0;
 }
 
 /* open() succeeds, map() fails with ERR_CORRUPT and these words. */
@@ -822,36 +757,17 @@ START_TEST(a_second_signature_is_refused)
 }
 END_TEST
 
-/* A source with an unreadable range. */
-struct faulty {
-	struct blk_source base;
-	struct blk_source *of;
-	struct range bad;
-};
-
-static int faulty_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct faulty *f = (struct faulty *)s;
-
-	if (off < f->bad.start + f->bad.len && f->bad.start < off + len)
-		return err_set(e, ERR_FAILED, EIO, "reading");
-	return blk_read(f->of, off, buf, len, e);
-}
-
 /* What the bitmap says is enough to go on. */
 START_TEST(an_unreadable_directory_is_said)
 {
-	static const struct blk_source_ops ops = { .read = faulty_read };
 	struct err e = ERR_INIT;
 	struct fsd_volume *v;
 	uint32_t nr;
 
 	make(6000, "bad=1");
 	struct plain p = plain_read();
-	struct faulty f = { .of = blk_open(img, 0, false, &e) };
-	f.base = *f.of;
-	f.base.ops = &ops;
-	f.bad = (struct range){ plain_at(&p, place_of(&p, "^d .*folder 7'", &nr)), 512 };
+	struct faulty f = faulty_open();
+	f.bad[0] = (struct range){ plain_at(&p, place_of(&p, "^d .*folder 7'", &nr)), 512 };
 	struct blk_source *src = &f.base;
 	struct blk_set set = { &src, 1 };
 	ck_assert_msg(fsd_exfat.open(&set, &v, &e) == 0, "%s", e.msg);
@@ -863,17 +779,17 @@ START_TEST(an_unreadable_directory_is_said)
 	collected_release(&c);
 	fsd_exfat.close(v);
 	/* Nor is the FAT needed once the bitmap is known: then bad clusters come along. */
-	f.bad.len = 0;
+	f.bad[0].len = 0;
 	ck_assert_msg(fsd_exfat.open(&set, &v, &e) == 0, "%s", e.msg);
-	f.bad = (struct range){ (uint64_t)p.fat * p.sector, (uint64_t)p.fat_len * p.sector };
+	f.bad[0] = (struct range){ (uint64_t)p.fat * p.sector, (uint64_t)p.fat_len * p.sector };
 	c = collect(v);
 	compare_with_plain(&c, 0);
 	ck_assert_msg(strstr(v->info.notice, "bad clusters are not known: reading the exFAT FAT"), "%s", v->info.notice);
 	collected_release(&c);
 	fsd_exfat.close(v);
-	f.bad.len = 512;
+	f.bad[0].len = 512;
 	/* Without the bitmap there is nothing to go on. */
-	f.bad.start = plain_at(&p, p.bitmap[0]);
+	f.bad[0].start = plain_at(&p, p.bitmap[0]);
 	ck_assert_int_eq(fsd_exfat.open(&set, &v, &e), -1);
 	ck_assert_int_eq(e.code, ERR_FAILED);
 	ck_assert_msg(strstr(e.msg, "reading the exFAT allocation bitmap"), "%s", e.msg);
@@ -895,11 +811,10 @@ START_TEST(damaged_metadata)
 		} else {
 			ck_assert_int_eq(o.e.code, ERR_CORRUPT);
 		}
-		fsd_exfat.close(o.v);
 	} else {
 		ck_assert_msg(o.e.code == ERR_CORRUPT || o.e.code == ERR_UNSUPPORTED, "%s", o.e.msg);
 	}
-	blk_close(o.src);
+	close_img(&o);
 }
 END_TEST
 

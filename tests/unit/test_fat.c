@@ -2,58 +2,14 @@
 /* The FAT driver against mkfs.fat, fsck.fat, mtools, and a decoder of its own. */
 #include "base/arith.h"
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
 
-#include <errno.h>
+#define DRIVER fsd_fat
+#include "tests/unit/driver_volume.h"
 
-static char dir[64], img[96];
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/test_fat.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
+	make_folder();
 	setenv("MTOOLS_SKIP_CHECK", "1", 1);
-}
-
-static void fresh(void)
-{
-	unlink(img);
-}
-
-static void teardown(void)
-{
-	remove_tree(dir);
-}
-
-/* An open volume over the file img. */
-struct opened {
-	struct blk_source *src;
-	struct blk_set set;
-	struct fsd_volume *v;
-	struct err e;
-};
-
-static int try_open(struct opened *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->src = blk_open(img, 0, false, &o->e);
-	ck_assert_ptr_nonnull(o->src);
-	o->set = (struct blk_set){ &o->src, 1 };
-	return fsd_fat.open(&o->set, &o->v, &o->e);
-}
-
-static void open_img(struct opened *o)
-{
-	ck_assert_msg(try_open(o) == 0, "%s", o->e.msg);
-	ck_assert_int_eq(fsd_fat.probe(o->src, &o->e), 1);
-}
-
-static void close_img(struct opened *o)
-{
-	fsd_fat.close(o->v);
-	blk_close(o->src);
 }
 
 static int probe_img(void)
@@ -64,16 +20,6 @@ static int probe_img(void)
 
 	blk_close(src);
 	return r;
-}
-
-/* open() must fail with this code and these words. */
-static void expect_failure(enum err_code code, const char *words)
-{
-	struct opened o;
-
-	ck_assert_int_eq(try_open(&o), -1);
-	ck_assert_msg(o.e.code == code && strstr(o.e.msg, words), "%d: %s", o.e.code, o.e.msg);
-	blk_close(o.src);
 }
 
 static void mkfs(unsigned kib, const char *options)
@@ -584,36 +530,15 @@ START_TEST(others_are_not_mine)
 }
 END_TEST
 
-/* A source with an unreadable range. */
-struct faulty {
-	struct blk_source base;
-	struct blk_source *of;
-	struct range bad[2];
-};
-
-static int faulty_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct faulty *f = (struct faulty *)s;
-
-	for (size_t i = 0; i < 2; i++) {
-		if (off < f->bad[i].start + f->bad[i].len && f->bad[i].start < off + len)
-			return err_set(e, ERR_FAILED, EIO, "reading");
-	}
-	return blk_read(f->of, off, buf, len, e);
-}
-
 START_TEST(one_readable_copy_is_enough)
 {
-	static const struct blk_source_ops ops = { .read = faulty_read };
 	struct err e = ERR_INIT;
 	struct fsd_volume *v;
 
 	mkfs(8192, "-F 16 -s 1");
 	struct plain p = plain_read();
 	plain_set(&p, 16, 1, 100, 0xffff);
-	struct faulty f = { .of = blk_open(img, 0, false, &e) };
-	f.base = *f.of;
-	f.base.ops = &ops;
+	struct faulty f = faulty_open();
 	f.bad[0] = (struct range){ (uint64_t)(p.reserved + 3) * 512, 512 };
 	struct blk_source *src = &f.base;
 	struct blk_set set = { &src, 1 };

@@ -1,32 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The raw driver: one used extent, libblkid's words, and ranges whose clearing leaves nothing to recognise. */
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
+
+#define DRIVER fsd_raw
+#include "tests/unit/driver_volume.h"
 
 #define KIB 1024ULL
 #define MIB (1024 * KIB)
 
-static char dir[64], img[96];
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
-static void setup(void)
-{
-	snprintf(dir, sizeof(dir), "/tmp/test_raw.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
-}
-
-static void fresh(void)
-{
-	unlink(img);
-}
-
-static void teardown(void)
-{
-	remove_tree(dir);
-}
-
-struct opened {
+struct part {
 	struct blk_source *file, *src;
 	struct blk_set set;
 	struct fsd_volume *v;
@@ -35,7 +17,7 @@ struct opened {
 };
 
 /* Opens bytes [start, end) of img and checks what holds for every raw volume. */
-static void open_window(struct opened *o, uint64_t start, uint64_t end)
+static void open_window(struct part *o, uint64_t start, uint64_t end)
 {
 	memset(o, 0, sizeof(*o));
 	o->file = blk_open(img, 0, false, &o->e);
@@ -52,7 +34,7 @@ static void open_window(struct opened *o, uint64_t start, uint64_t end)
 	ck_assert_uint_eq(o->v->info.granule, 4096);
 }
 
-static void close_img(struct opened *o)
+static void close_part(struct part *o)
 {
 	fsd_raw.close(o->v);
 	blk_close(o->src);
@@ -60,7 +42,7 @@ static void close_img(struct opened *o)
 }
 
 /* map() of a small volume; arm_ranges() of any, which must be sorted, apart, whole sectors and inside. */
-static void collect_arm(struct opened *o)
+static void collect_arm(struct part *o)
 {
 	struct range *last = NULL;
 	uint64_t sum = 0, sector = o->src->sector_size;
@@ -79,14 +61,14 @@ static void collect_arm(struct opened *o)
 	ck_assert_uint_le(sum, 16 * MIB);
 }
 
-static void expect_arm(const struct opened *o, size_t i, uint64_t start, uint64_t len)
+static void expect_arm(const struct part *o, size_t i, uint64_t start, uint64_t len)
 {
 	ck_assert_uint_lt(i, o->c.nr_arm);
 	ck_assert_msg(o->c.arm[i].start == start && o->c.arm[i].len == len, "range %zu is %llu+%llu", i,
 		(unsigned long long)o->c.arm[i].start, (unsigned long long)o->c.arm[i].len);
 }
 
-static void clear_arm(const struct opened *o)
+static void clear_arm(const struct part *o)
 {
 	static const uint8_t zeros[1 << 20];
 
@@ -99,7 +81,7 @@ static void clear_arm(const struct opened *o)
 START_TEST(unknown_content)
 {
 	static const unsigned sizes[] = { 512, 4096, 4097, 300000, 5 << 20 };
-	struct opened o;
+	struct part o;
 
 	for (size_t i = 0; i < 5; i++) {
 		ck_assert_int_eq(run("head -c %u /dev/zero | tr '\\0' x > %s", sizes[i], img), 0);
@@ -115,14 +97,14 @@ START_TEST(unknown_content)
 		collect_arm(&o);
 		ck_assert_uint_eq(o.c.nr_arm, 1);
 		expect_arm(&o, 0, 0, sizes[i] < 4096 ? sizes[i] : 4096);
-		close_img(&o);
+		close_part(&o);
 	}
 }
 END_TEST
 
 START_TEST(empty_volume)
 {
-	struct opened o;
+	struct part o;
 
 	poke(img, 0, "x", 1);
 	memset(&o, 0, sizeof(o));
@@ -134,14 +116,14 @@ START_TEST(empty_volume)
 	ck_assert_uint_eq(c.nr_extents, 0);
 	ck_assert_uint_eq(c.nr_arm, 0);
 	collected_release(&c);
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
 /* An ext4 at 1 MiB of a disk, seen through a window. */
 START_TEST(names_come_from_libblkid)
 {
-	struct opened o;
+	struct part o;
 
 	ck_assert_int_eq(run("truncate -s 20M %s && mkfs.ext4 -q -L 'my label' -U 11223344-5566-7788-99aa-bbccddeeff00 -E offset=1048576 %s 8M",
 				 img, img), 0);
@@ -154,31 +136,31 @@ START_TEST(names_come_from_libblkid)
 	ck_assert_uint_eq(o.c.nr_arm, 2);
 	expect_arm(&o, 0, 0, 128 * KIB);
 	expect_arm(&o, 1, 8 * MIB - 128 * KIB, 128 * KIB);
-	close_img(&o);
+	close_part(&o);
 	/* The whole disk is nothing: what lies at 1 MiB is not seen. */
 	open_window(&o, 0, 0);
 	ck_assert_str_eq(o.v->info.type, "raw");
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
 /* Asking libblkid must not disturb the descriptor that others read through. */
 START_TEST(descriptor_is_left_alone)
 {
-	struct opened o;
+	struct part o;
 	uint64_t off;
 
 	ck_assert_int_eq(run("truncate -s 2M %s && mkfs.ext4 -q %s", img, img), 0);
 	open_window(&o, 0, 0);
 	int fd = blk_fd(o.file, &off);
 	ck_assert_int_eq(lseek(fd, 0, SEEK_CUR), 0);
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
 START_TEST(small_volume_is_cleared_whole)
 {
-	struct opened o;
+	struct part o;
 
 	ck_assert_int_eq(run("truncate -s 200K %s && mkfs.ext2 -q %s", img, img), 0);
 	open_window(&o, 0, 0);
@@ -186,13 +168,13 @@ START_TEST(small_volume_is_cleared_whole)
 	collect_arm(&o);
 	ck_assert_uint_eq(o.c.nr_arm, 1);
 	expect_arm(&o, 0, 0, 200 * KIB);
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
 START_TEST(several_signatures)
 {
-	struct opened o;
+	struct part o;
 
 	ck_assert_int_eq(run("truncate -s 4M %s && mkswap -q %s 2>/dev/null", img, img), 0);
 	poke(img, 32768, "\1CD001\1", 7);
@@ -200,11 +182,11 @@ START_TEST(several_signatures)
 	ck_assert_str_eq(o.v->info.type, "raw");
 	ck_assert_str_eq(o.v->info.notice, "signatures of several file systems: every block is copied");
 	collect_arm(&o);
-	close_img(&o);
+	close_part(&o);
 	clear_arm(&o);
 	open_window(&o, 0, 0);
 	ck_assert_str_eq(o.v->info.notice, "");
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
@@ -212,7 +194,7 @@ END_TEST
 START_TEST(second_luks_header)
 {
 	uint8_t h[512] = "LUKS\xba\xbe";
-	struct opened o;
+	struct part o;
 
 	h[7] = 2;
 	h[13] = 8; /* the header's size, big endian */
@@ -226,17 +208,17 @@ START_TEST(second_luks_header)
 	ck_assert_str_eq(o.v->info.type, "crypto_LUKS");
 	ck_assert_str_eq(o.v->info.uuid, "11223344-5566-7788-99aa-bbccddeeff00");
 	collect_arm(&o);
-	close_img(&o);
+	close_part(&o);
 	memset(h, 0, sizeof(h));
 	poke(img, 0, h, sizeof(h));
 	open_window(&o, 0, 0);
 	ck_assert_str_eq(o.v->info.type, "crypto_LUKS");
 	collect_arm(&o);
-	close_img(&o);
+	close_part(&o);
 	clear_arm(&o);
 	open_window(&o, 0, 0);
 	ck_assert_str_eq(o.v->info.type, "raw");
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
@@ -244,7 +226,7 @@ END_TEST
 START_TEST(btrfs_mirrors)
 {
 	uint64_t size = 256ULL << 30;
-	struct opened o;
+	struct part o;
 
 	ck_assert_int_eq(run("truncate -s %llu %s", (unsigned long long)(size + 2 * MIB), img), 0);
 	poke(img, 64 * KIB + 64, "_BHRfS_M", 8);
@@ -256,14 +238,14 @@ START_TEST(btrfs_mirrors)
 	expect_arm(&o, 1, 64 * MIB, 4 * KIB);
 	expect_arm(&o, 2, size, 4 * KIB);
 	expect_arm(&o, 3, size + 2 * MIB - 128 * KIB, 128 * KIB);
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
 /* A magic in the middle of the volume: VMFS, at 1 MiB. */
 START_TEST(magic_far_inside)
 {
-	struct opened o;
+	struct part o;
 
 	ck_assert_int_eq(run("truncate -s 20M %s", img), 0);
 	poke(img, 1 * MIB, "\x0d\xd0\x01\xc0", 4);
@@ -272,11 +254,11 @@ START_TEST(magic_far_inside)
 	collect_arm(&o);
 	ck_assert_uint_eq(o.c.nr_arm, 3);
 	expect_arm(&o, 1, 1 * MIB, 512);
-	close_img(&o);
+	close_part(&o);
 	clear_arm(&o);
 	open_window(&o, 0, 0);
 	ck_assert_str_eq(o.v->info.type, "raw");
-	close_img(&o);
+	close_part(&o);
 }
 END_TEST
 
@@ -285,7 +267,7 @@ int main(void)
 	Suite *s = suite_create("raw");
 	TCase *tc = tcase_create("raw");
 
-	tcase_add_unchecked_fixture(tc, setup, teardown);
+	tcase_add_unchecked_fixture(tc, make_folder, teardown);
 	tcase_add_checked_fixture(tc, fresh, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, unknown_content);

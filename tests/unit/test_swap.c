@@ -1,54 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The swap driver against mkswap, and against headers written by hand. */
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
+
+#define DRIVER fsd_swap
+#include "tests/unit/driver_volume.h"
 
 #define UUID "0a1b2c3d-4e5f-4071-8293-a4b5c6d7e8f9"
-
-static char dir[64], img[96];
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
-static void setup(void)
-{
-	snprintf(dir, sizeof(dir), "/tmp/test_swap.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
-}
-
-static void fresh(void)
-{
-	unlink(img);
-}
-
-static void teardown(void)
-{
-	remove_tree(dir);
-}
-
-struct opened {
-	struct blk_source *src;
-	struct blk_set set;
-	struct fsd_volume *v;
-	struct err e;
-	int probed, opened;
-};
-
-/* Probes and opens img; release with close_img(). */
-static void open_img(struct opened *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->src = blk_open(img, 0, false, &o->e);
-	ck_assert_ptr_nonnull(o->src);
-	o->set = (struct blk_set){ &o->src, 1 };
-	o->probed = fsd_swap.probe(o->src, &o->e);
-	o->opened = fsd_swap.open(&o->set, &o->v, &o->e);
-}
-
-static void close_img(struct opened *o)
-{
-	fsd_swap.close(o->opened == 0 ? o->v : NULL);
-	blk_close(o->src);
-}
 
 static void mkswap(unsigned kib, unsigned page, const char *options)
 {
@@ -60,7 +17,7 @@ static void expect_no_swap(void)
 {
 	struct opened o;
 
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.probed, 0);
 	ck_assert_int_eq(o.opened, -1);
 	ck_assert_int_eq(o.e.code, ERR_UNSUPPORTED);
@@ -84,7 +41,7 @@ START_TEST(only_the_header_page_is_used)
 	struct opened o;
 
 	mkswap(2049, page, "-L 'sw ap'");
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.probed, 1);
 	ck_assert_msg(o.opened == 0, "%s", o.e.msg);
 	const struct fsd_info *info = &o.v->info;
@@ -129,7 +86,7 @@ START_TEST(hibernated_systems_are_reported)
 	for (size_t p = 0; p < 5; p += 4) {
 		mkswap(1024, pages[p], "");
 		poke(img, suspended[_i].in_front ? 0 : pages[p] - 10, sig, strlen(sig));
-		open_img(&o);
+		try_open(&o);
 		ck_assert_int_eq(o.probed, 1);
 		ck_assert_msg(o.opened == 0, "%s", o.e.msg);
 		ck_assert_int_eq(o.v->info.state, FSD_HIBERNATED);
@@ -151,7 +108,7 @@ START_TEST(big_endian_header)
 
 	mkswap(1024, 4096, "");
 	poke(img, 1024, b, sizeof(b));
-	open_img(&o);
+	try_open(&o);
 	ck_assert_msg(o.probed == 1 && o.opened == 0, "%s", o.e.msg);
 	ck_assert_uint_eq(o.v->info.size, 1 << 20);
 	close_img(&o);
@@ -166,7 +123,7 @@ START_TEST(old_style_header)
 	ck_assert_int_eq(run("truncate -s 100K %s", img), 0);
 	poke(img, 0, "\xfe\xff\x1f", 3);
 	poke(img, 4086, "SWAP-SPACE", 10);
-	open_img(&o);
+	try_open(&o);
 	ck_assert_msg(o.probed == 1 && o.opened == 0, "%s", o.e.msg);
 	ck_assert_uint_eq(o.v->info.size, 21 * 4096);
 	ck_assert_str_eq(o.v->info.uuid, "");
@@ -175,7 +132,7 @@ START_TEST(old_style_header)
 	collected_release(&c);
 	close_img(&o);
 	poke(img, 1000, "\1", 1); /* more pages than there are */
-	open_img(&o);
+	try_open(&o);
 	ck_assert_msg(o.probed == 1 && o.opened == -1 && o.e.code == ERR_CORRUPT, "%s", o.e.msg);
 	close_img(&o);
 }
@@ -187,7 +144,7 @@ START_TEST(sizes_are_checked)
 
 	mkswap(1024, 4096, "");
 	ck_assert_int_eq(run("truncate -s 1023K %s", img), 0);
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.probed, 1);
 	ck_assert_int_eq(o.opened, -1);
 	ck_assert_int_eq(o.e.code, ERR_CORRUPT);
@@ -196,14 +153,14 @@ START_TEST(sizes_are_checked)
 
 	mkswap(1024, 4096, "");
 	poke(img, 1028, "\0\0\0\0", 4);
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.opened, -1);
 	ck_assert_int_eq(o.e.code, ERR_CORRUPT);
 	close_img(&o);
 
 	mkswap(1024, 4096, "");
 	poke(img, 1028, "\xff\xff\xff\xff", 4);
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.e.code, ERR_CORRUPT);
 	close_img(&o);
 }
@@ -229,7 +186,7 @@ START_TEST(doubtful_headers_are_not_swap)
 	/* A whole header survives in front of something else, here ISO 9660 (libblkid is content with one on a floppy). */
 	mkswap(2048, 4096, "");
 	poke(img, 32768, "\1CD001\1", 7);
-	open_img(&o);
+	try_open(&o);
 	ck_assert_int_eq(o.probed, 1);
 	ck_assert_int_eq(o.opened, -1);
 	ck_assert_int_eq(o.e.code, ERR_UNSUPPORTED);
@@ -263,7 +220,7 @@ int main(void)
 	Suite *s = suite_create("swap");
 	TCase *tc = tcase_create("swap");
 
-	tcase_add_unchecked_fixture(tc, setup, teardown);
+	tcase_add_unchecked_fixture(tc, make_folder, teardown);
 	tcase_add_checked_fixture(tc, fresh, NULL);
 	tcase_set_timeout(tc, 60);
 	tcase_add_loop_test(tc, only_the_header_page_is_used, 0, 5);
