@@ -53,6 +53,9 @@ const char *blk_name(const struct blk_source *s);
 void blk_close(struct blk_source *s);
 AUTO_DEFINE(blk_source, blk_close)
 
+/* blk_missing - the sentence about a path of a disk or file where nothing is: -1 with ERR_USAGE and a hint, everywhere the same */
+int blk_missing(const char *path, struct err *e);
+
 /*
  * blk_open - open a block device or plain file read-only as a source
  * @sector_size: 0 = ask the device (512 for a plain file, unless its content says otherwise later), else forced

@@ -169,6 +169,12 @@ static int file_unchanged(struct blk_source *s, struct err *e)
 	return err_reason(e, "changed");
 }
 
+int blk_missing(const char *path, struct err *e)
+{
+	err_set(e, ERR_USAGE, 0, "there is no disk or file '%s'", path);
+	return err_hint(e, "'calco disks' lists what is attached");
+}
+
 struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct, struct err *e)
 {
 	static const struct blk_source_ops ops = { .read = file_read, .fd = file_fd, .claim = file_claim, .unchanged = file_unchanged, .close = file_close };
@@ -183,7 +189,10 @@ struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct,
 	f->direct_fd = f->claim_fd = -1;
 	f->fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (f->fd < 0) {
-		err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
+		if (errno == ENOENT)
+			blk_missing(path, e);
+		else
+			err_set(e, ERR_FAILED, errno, "opening '%s'", path);
 		blk_close(&f->base);
 		return NULL;
 	}
@@ -359,7 +368,7 @@ static int sink_claim(struct file_sink *f, const char *path, struct err *e)
 		return err_reason(e, "in-use");
 	}
 	if (f->fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s' for writing", path);
+		return errno == ENOENT ? blk_missing(path, e) : err_set(e, ERR_FAILED, errno, "opening '%s' for writing", path);
 	if (!is_device && flock(f->fd, LOCK_EX | LOCK_NB) < 0) {
 		err_set(e, ERR_REFUSED, 0, "'%s' is being written by another program", path);
 		return err_reason(e, "in-use");

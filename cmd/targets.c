@@ -3,6 +3,7 @@
 #include "cmd/targets.h"
 
 #include "base/arith.h"
+#include "base/blk.h"
 #include "base/folder.h"
 #include "cmd/confirm.h"
 #include "imager/image/manifest.h"
@@ -21,10 +22,8 @@ static int check_missing(const char *path, struct err *e)
 	struct stat st;
 
 	/* A mistyped disk must not become a file that fills the memory behind /dev. */
-	if (!strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9)) {
-		err_set(e, ERR_USAGE, 0, "there is no disk '%s'", path);
-		return err_hint(e, "'calco disks' lists what is attached");
-	}
+	if (!strncmp(path, "/dev/", 5) && strncmp(path, "/dev/shm/", 9))
+		return blk_missing(path, e);
 	if (!lstat(path, &st)) {
 		err_set(e, ERR_USAGE, 0, "the target '%s' is a symbolic link to something that does not exist", path);
 		return err_hint(e, "remove the link, or name the file that shall be made");

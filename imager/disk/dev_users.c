@@ -6,6 +6,7 @@
 #include "imager/disk/device.h"
 
 #include "base/arith.h"
+#include "base/blk.h"
 #include "imager/disk/dev_view.h"
 
 #include <stdio.h>
@@ -214,7 +215,7 @@ static int find_place(struct users *u, struct err *e)
 	u->node = DEV_NO_NODE;
 	if (u->dev->is_file) {
 		if (stat(u->dev->path, &st) < 0)
-			return err_set(e, ERR_USAGE, 0, "there is no file '%s'", u->dev->path);
+			return blk_missing(u->dev->path, e);
 		u->place = dev_place_of_file(st.st_dev, st.st_ino);
 		return 0;
 	}

@@ -6,6 +6,7 @@
 #include "imager/disk/device.h"
 
 #include "base/arith.h"
+#include "base/blk.h"
 #include "imager/disk/dev_env.h"
 
 #include <errno.h>
@@ -127,7 +128,7 @@ int dev_inspect_env(const struct dev_env *env, const char *path, struct dev_info
 
 	if (stat(path, &st) < 0) {
 		if (errno == ENOENT || errno == ENOTDIR)
-			return err_set(e, ERR_USAGE, 0, "there is no device or file '%s'", path);
+			return blk_missing(path, e);
 		return err_set(e, ERR_FAILED, errno, "looking at '%s'", path);
 	}
 	if (S_ISBLK(st.st_mode))

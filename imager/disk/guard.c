@@ -6,6 +6,7 @@
 #include "imager/disk/guard.h"
 
 #include "base/auto.h"
+#include "base/blk.h"
 #include "base/size.h"
 #include "imager/disk/dev_view.h"
 #include "imager/disk/guard_content.h"
@@ -67,12 +68,10 @@ static int new_file(const struct dev_env *env, const char *path, struct dev_info
 	const char *name = file_name(path);
 	if (!*name || !strcmp(name, ".") || !strcmp(name, "..") || !real_folder(path, dir) ||
 		stat(dir, &st) < 0 || !S_ISDIR(st.st_mode))
-		return err_set(e, ERR_USAGE, 0, "there is no device or file '%s', and no folder to make it in", path);
+		return err_set(e, ERR_USAGE, 0, "there is no disk or file '%s', and no folder to make it in", path);
 	if (!strncmp(dir, env->dev, dev_len) && (!dir[dev_len] || dir[dev_len] == '/') &&
-		strncmp(dir + dev_len, "/shm", 4)) {
-		err_set(e, ERR_USAGE, 0, "there is no device '%s'", path);
-		return err_hint(e, "\"calco disks\" shows what is attached");
-	}
+		strncmp(dir + dev_len, "/shm", 4))
+		return blk_missing(path, e);
 	struct dev_info d = { .is_file = true, .sector_size = 512, .phys_sector_size = 512 };
 	if (snprintf(d.path, sizeof(d.path), "%s/%s", strcmp(dir, "/") ? dir : "", name) >= (int)sizeof(d.path))
 		return err_set(e, ERR_USAGE, 0, "the path '%s' is longer than %zu characters", path, sizeof(d.path) - 1);

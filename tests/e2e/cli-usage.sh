@@ -36,7 +36,15 @@ usage 'characters A-Z' capture disk.img lab.calco --name ../x
 usage 'comes last' capture disk.img "$T"
 usage 'one too many' info a.calco b.calco
 usage "takes no 'x'" disks x
-usage "no-such" capture no-such.img lab.calco
+missing="there is no disk or file '(/dev/)?no-such"
+usage "$missing" capture no-such.img lab.calco
+usage "$missing" capture /dev/no-such lab.calco
+usage "$missing" undo no-such.img
+usage "$missing" undo /dev/no-such
+run_calco capture disk.img "$T/lab.calco"
+usage "$missing" restore "$T/lab.calco" /dev/no-such
+usage "$missing" verify "$T/lab.calco" --against no-such.img
+usage "$missing" verify "$T/lab.calco" --against /dev/no-such
 usage 'no disk matches' capture serial=no-such-serial lab.calco
 usage 'selectors are' capture modle=X lab.calco
 usage 'no-such.calco' info no-such.calco
