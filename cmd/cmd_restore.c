@@ -106,7 +106,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 	else if (r->verified_bytes)
 		out_line(out, "  read back    %s, equal", size);
 	if (r->discarded_bytes)
-		out_bytes(out, NULL, "discarded", r->discarded_bytes);
+		out_bytes(out, NULL, o->scrub == SCRUB_ZERO ? "cleared" : "discarded", r->discarded_bytes);
 	if (r->resized_table)
 		out_line(out, "  table        the GPT's backup was moved to the end of the larger disk");
 	if (r->state_file[0])

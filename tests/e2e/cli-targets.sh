@@ -14,6 +14,13 @@ check_gpt_disk new.img
 : >empty.img
 run_calco restore lab.calco empty.img
 check_gpt_disk empty.img
+# What became of unused space is called what it is.
+"$CALCO" restore lab.calco empty.img --confirm empty.img --scrub zero >out 2>err || fail "$(cat err)"
+expect_text out '^  cleared +[0-9.]+ MiB'
+expect_no_text out 'discarded'
+"$CALCO" restore lab.calco empty.img --confirm empty.img >out 2>err || fail "$(cat err)"
+expect_text out '^  discarded +[0-9.]+ MiB'
+expect_no_text out '^  cleared'
 
 expect_exit 2 "$CALCO" restore lab.calco /dev/no-such-disk --yes
 [ ! -e /dev/no-such-disk ] || fail "a file was made in /dev"
