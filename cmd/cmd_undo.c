@@ -84,7 +84,7 @@ static int check_disk(const char *disk, const char *state_file, struct err *e)
 
 	if (state_file && folder_of(state_file, folder, sizeof(folder)) == 0)
 		in_use[0] = folder;
-	struct guard_request rq = { .target = disk, .in_use = in_use };
+	struct guard_request rq = { .target = disk, .in_use = in_use, .is_given = true };
 	return guard_check(&rq, &verdict, e);
 }
 

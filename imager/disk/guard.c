@@ -162,20 +162,22 @@ static bool will_be_same(const struct dev_info *target, const char *path)
 	       !strcmp(full, target->path);
 }
 
-static int refuse_source(const struct guard_verdict *v, const char *path, struct err *e)
+static const char *verb_of(const struct guard_request *rq)
+{
+	return rq->is_given ? "cannot be written to" : "cannot be the target";
+}
+
+static int refuse_source(const struct guard_request *rq, const struct guard_verdict *v, const char *path, struct err *e)
 {
 	if (!strcmp(path, v->dev.path))
-		err_set(e, ERR_REFUSED, 0,
-			"'%s' cannot be the target: this job reads it or keeps its records in it", v->dev.path);
+		err_set(e, ERR_REFUSED, 0, "'%s' %s: this job reads it or keeps its records in it", v->dev.path, verb_of(rq));
 	else
-		err_set(e, ERR_REFUSED, 0,
-			"'%s' cannot be the target: it is the same as '%s', which this job needs", v->dev.path,
-			path);
-	return refuse(e, "is-source", "choose another target");
+		err_set(e, ERR_REFUSED, 0, "'%s' %s: it is the same as '%s', which this job needs", v->dev.path, verb_of(rq), path);
+	return refuse(e, "is-source", rq->is_given ? "copy the state record to another disk first, and name it" : "choose another target");
 }
 
 /* One path that the job needs: it must neither be the target nor lie on it. */
-static int check_needed(const struct dev_view *view, const struct guard_verdict *v,
+static int check_needed(const struct dev_view *view, const struct guard_request *rq, const struct guard_verdict *v,
 	const struct dev_places *target, const char *path, struct err *e)
 {
 	AUTO_PLACES struct dev_places direct = { 0 };
@@ -183,34 +185,36 @@ static int check_needed(const struct dev_view *view, const struct guard_verdict 
 	char existing[PATH_MAX];
 
 	if (!target->nr) /* a new file: it has no place yet */
-		return will_be_same(&v->dev, path) ? refuse_source(v, path, e) : 0;
+		return will_be_same(&v->dev, path) ? refuse_source(rq, v, path, e) : 0;
 	if (!existing_part(path, existing))
 		return err_set(e, ERR_USAGE, 0, "the path '%s' is too long", path);
 	if (dev_below_path(view, existing, &direct, e) < 0 || dev_under_path(view, existing, &under, e) < 0)
 		return -1;
 	/* Either stands on the other: the LV of a disk that is captured, the disk under an LV that is captured. */
 	if (direct.nr && (dev_place_hits(&target->v[0], &direct) || dev_place_hits(&direct.v[0], target)))
-		return refuse_source(v, path, e);
+		return refuse_source(rq, v, path, e);
 	if (!dev_place_hits(&target->v[0], &under))
 		return 0;
-	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: '%s', which this job needs, lies on it",
-		v->dev.path, path);
-	return refuse(e, "holds-store", "choose another target, or move the image to another disk");
+	err_set(e, ERR_REFUSED, 0, "'%s' %s: '%s', which this job needs, lies on it", v->dev.path, verb_of(rq), path);
+	return refuse(e, "holds-store", rq->is_given ? "copy the state record to another disk first, and name it"
+						     : "choose another target, or move the image to another disk");
 }
+
+#define OR_ANOTHER ", or choose another disk"
 
 static const struct {
 	const char *reason;
 	const char *hint;
 } uses[] = { /* the order in which they are reported */
-	{ "mounted", "unmount it first, or choose another disk" },
-	{ "swap", "turn that swap off first (swapoff), or choose another disk" },
-	{ "held", "stop what holds it first (vgchange -an, mdadm --stop, cryptsetup close), or choose another disk" },
-	{ "in-use", "detach it first (losetup -d), or choose another target" },
+	{ "mounted", "unmount it first" },
+	{ "swap", "turn that swap off first (swapoff)" },
+	{ "held", "stop what holds it first (vgchange -an, mdadm --stop, cryptsetup close)" },
+	{ "in-use", "detach it first (losetup -d)" },
 };
 
-/* Refuses when there is a user of one of the first nr kinds; names up to three of them. */
+/* Refuses when there is a user of one of the first nr kinds; names up to three of them. or_else: a second half of the hint. */
 static int refuse_users(const char *path, const struct dev_user *users, size_t nr_users, size_t nr_kinds,
-	const char *verb, struct err *e)
+	const char *verb, const char *or_else, struct err *e)
 {
 	char list[480] = "";
 
@@ -229,7 +233,8 @@ static int refuse_users(const char *path, const struct dev_user *users, size_t n
 			err_set(e, ERR_REFUSED, 0, "'%s' %s: %s; and %zu more", path, verb, list, nr - 3);
 		else
 			err_set(e, ERR_REFUSED, 0, "'%s' %s: %s", path, verb, list);
-		return refuse(e, uses[k].reason, uses[k].hint);
+		err_hint(e, "%s%s", uses[k].hint, or_else);
+		return err_reason(e, uses[k].reason);
 	}
 	return 0;
 }
@@ -251,21 +256,22 @@ static bool is_locked(const char *path)
 	return fd >= 0 && fcntl(fd, F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
 }
 
-static int check_users(const struct dev_view *view, const struct guard_verdict *v, struct err *e)
+static int check_users(const struct dev_view *view, const struct guard_request *rq, const struct guard_verdict *v, struct err *e)
 {
 	AUTO_FREE struct dev_user *users = NULL;
+	const char *or_else = rq->is_given ? "" : OR_ANOTHER;
 	size_t nr;
 
 	if (dev_view_users(view, &v->dev, false, &users, &nr, e) < 0)
 		return -1;
-	if (refuse_users(v->dev.path, users, nr, sizeof(uses) / sizeof(uses[0]), "cannot be the target", e) < 0)
+	if (refuse_users(v->dev.path, users, nr, sizeof(uses) / sizeof(uses[0]), verb_of(rq), or_else, e) < 0)
 		return -1;
 	if (v->dev.is_file ? !is_locked(v->dev.path) : !is_claimed(v->dev.path))
 		return 0;
-	err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: another program has %s it", v->dev.path,
+	err_set(e, ERR_REFUSED, 0, "'%s' %s: another program has %s it", v->dev.path, verb_of(rq),
 		v->dev.is_file ? "locked" : "claimed");
-	return refuse(e, "in-use",
-		"stop the program that uses it (a virtual machine, another restore), or choose another target");
+	err_hint(e, "stop the program that uses it (a virtual machine, another restore)%s", or_else);
+	return err_reason(e, "in-use");
 }
 
 static int check_size(const struct guard_request *rq, const struct dev_info *d, struct err *e)
@@ -331,9 +337,9 @@ int guard_check_env(
 	if (exists && dev_below_path(view, ret->dev.path, &target, e) < 0)
 		return -1;
 	for (const char *const *p = rq->in_use; p && *p; p++)
-		if (check_needed(view, ret, &target, *p, e) < 0)
+		if (check_needed(view, rq, ret, &target, *p, e) < 0)
 			return -1;
-	if (exists && check_users(view, ret, e) < 0)
+	if (exists && check_users(view, rq, ret, e) < 0)
 		return -1;
 	return check_fit(rq, ret, e);
 }
@@ -370,7 +376,7 @@ int guard_source_env(const struct dev_env *env, const char *path, struct err *e)
 	if (dev_view_users(view, &dev, true, &users, &nr, e) < 0 ||
 		dev_view_users(view, &dev, false, &all, &nr_all, e) < 0)
 		return -1;
-	if (refuse_users(dev.path, users, nr, 2, "changes while it is read", e) < 0)
+	if (refuse_users(dev.path, users, nr, 2, "changes while it is read", OR_ANOTHER, e) < 0)
 		return -1;
 	/* Read-only mounts and idle holders claim a device too; only a claim that nothing explains is a danger. */
 	if (dev.is_file || nr_all || !is_claimed(dev.path))

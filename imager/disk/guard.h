@@ -22,6 +22,7 @@ struct guard_request {
 	const char *const *in_use;   /* paths that must not be the target, nor lie on it: the image, the sources, the state folder; NULL-terminated */
 	bool yes;                    /* --yes */
 	const char *confirm;         /* --confirm TEXT, NULL when not given */
+	bool is_given;               /* the disk was not chosen from several (undo): no advice to take another; it is not called a target */
 };
 
 struct guard_verdict {

@@ -125,6 +125,13 @@ truncate -s 1025M target.img
 expect_exit 4 "$CALCO" undo target.img --state record
 truncate -s 1G target.img
 expect_exit 4 "$CALCO" undo target.img --state image.calco
+# In use, as far as this machine has loop devices: there is no target, and no other disk to choose.
+if [ "$(id -u)" -eq 0 ] && loop=$(losetup -f --show target.img 2>/dev/null); then
+	cleanup_fn losetup -d "$loop"
+	expect_exit 4 "$CALCO" undo target.img --state record
+	expect_text err "target.img' cannot be written to: $loop is attached to it" '^hint: detach it first \(losetup -d\)$'
+	losetup -d "$loop"
+fi
 cp record torn
 printf 'x' | dd of=torn bs=1 seek=30 conv=notrunc status=none
 expect_exit 3 "$CALCO" undo target.img --state torn
