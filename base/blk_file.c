@@ -177,7 +177,13 @@ int blk_missing(const char *path, struct err *e)
 
 struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct, struct err *e)
 {
-	static const struct blk_source_ops ops = { .read = file_read, .fd = file_fd, .claim = file_claim, .unchanged = file_unchanged, .close = file_close };
+	static const struct blk_source_ops ops = {
+		.read = file_read,
+		.fd = file_fd,
+		.claim = file_claim,
+		.unchanged = file_unchanged,
+		.close = file_close,
+	};
 	struct file_source *f = alloc_array(1, sizeof(*f));
 	struct file_geometry g;
 

@@ -295,7 +295,8 @@ static int decode_sections(struct img_manifest *m, struct cursor *c, struct err 
 		last = type;
 		if (type > SEC_EXTENTS) {
 			if (flags & FMT_MANDATORY)
-				return err_set(e, ERR_UNSUPPORTED, 0, "the image needs a newer calco: this version does not know its mandatory section %u", type);
+				return err_set(e, ERR_UNSUPPORTED, 0,
+					"the image needs a newer calco: this version does not know its mandatory section %u", type);
 			continue;
 		}
 		if (type != ++known || !(flags & FMT_MANDATORY))

@@ -56,12 +56,14 @@ int rules_content(const struct img_manifest *m, const struct img_cursor *at, con
 		const struct img_table_copy *t = &m->tables[i];
 		uint64_t from = max_u64(t->start, start), to = min_u64(t->start + t->len, end);
 		if (from < to && memcmp(content + (from - start), t->bytes + (from - t->start), (size_t)(to - from)))
-			return err_set(e, ERR_CORRUPT, 0, "chunk %llu differs from the head's copy of a partition table", (unsigned long long)at->chunk);
+			return err_set(e, ERR_CORRUPT, 0, "chunk %llu differs from the head's copy of a partition table",
+				(unsigned long long)at->chunk);
 	}
 	for (size_t i = first_bad(m, r->disk, start); i < m->nr_bad && m->bad[i].disk == r->disk && m->bad[i].start < end; i++) {
 		uint64_t from = max_u64(m->bad[i].start, start), to = min_u64(m->bad[i].start + m->bad[i].len, end);
 		if (!all_zero(content + (from - start), (size_t)(to - from)))
-			return err_set(e, ERR_CORRUPT, 0, "chunk %llu has content where the image says it was unreadable", (unsigned long long)at->chunk);
+			return err_set(e, ERR_CORRUPT, 0, "chunk %llu has content where the image says it was unreadable",
+				(unsigned long long)at->chunk);
 	}
 	return 0;
 }
@@ -93,7 +95,8 @@ int rules_copies_in_absent(const struct img_manifest *m, struct err *e)
 			}
 			uint64_t stop = min_u64(end, r->start + r->len);
 			if (!absent_is_zero(r, t, at, stop))
-				return err_set(e, ERR_CORRUPT, 0, "the head of the image is damaged: a copy of a partition table lies where nothing is stored");
+				return err_set(e, ERR_CORRUPT, 0,
+					"the head of the image is damaged: a copy of a partition table lies where nothing is stored");
 			at = stop;
 		}
 	}

@@ -240,7 +240,8 @@ static int plan(struct capture *cap, struct err *e)
 	}
 	for (size_t i = 0; i < nr_raw; i++)
 		if (raw_found && !raw_found[i])
-			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", o->raw_volumes[i]);
+			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')",
+				o->raw_volumes[i]);
 	img_manifest_number(cap->m);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
@@ -332,7 +333,8 @@ int capture_run(const struct capture_options *o, struct capture_result *ret, con
 	}
 	release(&cap);
 	if (r == 0 && ret->bad_bytes) {
-		err_set(e, ERR_PARTIAL, 0, "%llu bytes could not be read; the image is complete but for them and lists them", (unsigned long long)ret->bad_bytes);
+		err_set(e, ERR_PARTIAL, 0, "%llu bytes could not be read; the image is complete but for them and lists them",
+			(unsigned long long)ret->bad_bytes);
 		return err_reason(e, "unreadable");
 	}
 	return r;

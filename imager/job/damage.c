@@ -11,7 +11,8 @@ int damage_add(struct verify_result *r, const struct damage *d, struct err *e)
 {
 	struct damage *last = r->nr_kept ? &r->damages[r->nr_kept - 1] : NULL;
 
-	if (last && last->disk == d->disk && last->start + last->len == d->start && !strcmp(last->what, d->what) && !strcmp(last->volume, d->volume)) {
+	if (last && last->disk == d->disk && last->start + last->len == d->start && !strcmp(last->what, d->what) &&
+		!strcmp(last->volume, d->volume)) {
 		last->len += d->len;
 		return 0;
 	}

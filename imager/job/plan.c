@@ -186,7 +186,8 @@ static int plan_volume(struct plan *p, size_t region, struct err *e)
 	if (open_volume(p, r, &set, &fs, &asked_raw, e) < 0 || map_volume(&rp, &set, &fs, e) < 0)
 		return -1;
 	p->m->nr_volumes++;
-	*v = (struct img_volume){ .parent = IMG_NO_INDEX, .kind = r->kind == PT_REGION_WHOLE ? IMG_VOL_DISK : IMG_VOL_PARTITION, .region = (uint32_t)region };
+	*v = (struct img_volume){ .parent = IMG_NO_INDEX, .kind = r->kind == PT_REGION_WHOLE ? IMG_VOL_DISK : IMG_VOL_PARTITION,
+		.region = (uint32_t)region };
 	copy_info(v, fs, asked_raw);
 	tell_notice(p, r, v);
 	if (grow_ranges(&v->segments, &v->nr_segments, (struct img_range){ p->disk, r->start, r->len }, e) < 0)

@@ -60,7 +60,8 @@ static int open_targets(struct restore *rs, struct err *e)
 		if (!rs->o->sinks && refuse_nested_table(rs, rs->o->disks[i], disk, e) < 0)
 			return -1;
 		if (!rs->sinks[d]->is_file && rs->sinks[d]->sector_size != disk->sector_size) {
-			err_set(e, ERR_REFUSED, 0, "'%s' has sectors of %u bytes, the image's disk of %u: its partition table and file systems would not work there",
+			err_set(e, ERR_REFUSED, 0,
+				"'%s' has sectors of %u bytes, the image's disk of %u: its partition table and file systems would not work there",
 				rs->sinks[d]->name, rs->sinks[d]->sector_size, disk->sector_size);
 			err_hint(e, "use a target with sectors of %u bytes", disk->sector_size);
 			return err_reason(e, "sector-size");

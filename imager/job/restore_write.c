@@ -181,9 +181,9 @@ static int count_chunk(void *arg, void *item, struct err *e)
 /* Say where a damaged chunk belongs, so that the user knows what is lost. */
 static void locate(const struct restore *rs, struct err *e)
 {
-	if (e->code == ERR_CORRUPT && !e->hint[0]) {
-		err_hint(e, "nothing of a damaged chunk was written and the target does not boot; 'calco verify %.100s' lists all damage", rs->o->image);
-	}
+	if (e->code == ERR_CORRUPT && !e->hint[0])
+		err_hint(e, "nothing of a damaged chunk was written and the target does not boot; 'calco verify %.100s' lists all damage",
+			rs->o->image);
 }
 
 int restore_write(struct restore *rs, struct err *e)

@@ -151,7 +151,8 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 		bool spare = is_spare(r->map, &c, a->content, content, off, n);
 		a->ret->nr_spare += spare;
 		a->ret->nr_other += !spare;
-		if (damage_on_disk(a->ret, a->m, at->region, place + off, n, spare ? "not zero, in what the file system does not use yet" : "differs from the image", e) < 0)
+		if (damage_on_disk(a->ret, a->m, at->region, place + off, n,
+			    spare ? "not zero, in what the file system does not use yet" : "differs from the image", e) < 0)
 			return -1;
 	}
 	return 0;
