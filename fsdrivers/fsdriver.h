@@ -37,7 +37,7 @@ struct fsd_info {
 	uint32_t granule;    /* 512..4096, power of two: every boundary map() emits is a multiple of it, or the volume's end */
 	uint64_t used_bytes; /* from the file system's own counters; a display value, never trusted */
 	enum fsd_state state;
-	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "suspended" */
+	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "set-member", "suspended" */
 	char detail[200];    /* one sentence for the person: what was found */
 	char advice[200];    /* what to do next: "run e2fsck -p /dev/x, or mount and unmount it" */
 	char notice[200];    /* "" or something worth saying although it is safe ("unknown feature 0x…: taken raw") */
@@ -107,7 +107,7 @@ struct fsd_driver {
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
 extern const struct fsd_driver *const fsd_drivers[];
-extern const struct fsd_driver fsd_ext, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, fsd_raw;
+extern const struct fsd_driver fsd_ext, fsd_f2fs, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, fsd_raw;
 
 /*
  * fsd_open - find the driver of a set and open it, falling back to raw
