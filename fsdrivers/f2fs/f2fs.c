@@ -3,7 +3,8 @@
  * F2FS. Used are
  *
  * - everything in front of the first segment: superblocks, a boot sector, and a gap that no structure covers;
- * - both checkpoint packs. The older one is never looked at again; but what would stand in its place on another disk might be newer;
+ * - the checkpoint pack that counts, and the ends of the other: it is never looked at again, but what would stand in its place on another
+ *   disk might be newer;
  * - of SIT and NAT the copies that the checkpoint selects. The others are overwritten whole before they are selected;
  * - of the SSA what belongs to segments with valid blocks: of others it is written anew before it is read;
  * - the valid blocks of the main area;
@@ -72,7 +73,7 @@ static void describe_state(struct f2fs_volume *v)
 
 static uint64_t count_used(const struct f2fs_volume *v)
 {
-	uint64_t blocks = v->sb.seg0 + v->packs[0].total + v->packs[1].total + v->sit.nr_blocks + v->nat.nr_blocks;
+	uint64_t blocks = v->sb.seg0 + v->pack->total + v->sit.nr_blocks + v->nat.nr_blocks;
 
 	return (blocks + v->nr_valid) * v->sb.block_size;
 }
@@ -158,22 +159,30 @@ static int emit_blocks(const struct emitter *m, uint64_t start, uint64_t nr, str
 	return nr ? m->emit(m->arg, 0, start * size, nr * size, EXT_USED, e) : 0;
 }
 
-/* Of one that is not valid nobody knows how much of it somebody else would need to come to the same conclusion. */
-static int map_packs(const struct emitter *m, struct err *e)
+/*
+ * Of the pack that does not count its ends are enough to say so; mkfs writes no more of it. Of one that is not valid nobody knows what a
+ * mounter must find to come to the same conclusion.
+ */
+static int map_pack(const struct emitter *m, const struct f2fs_pack *p, struct err *e)
 {
 	const struct f2fs_super *sb = &m->v->sb;
 	/* Two bits for each block of the NAT, behind 8 bytes, fill the last blocks of the segment. */
 	uint64_t nat_bits = ceil_div_u64((uint64_t)(sb->segs_nat / 2) * (F2FS_SEG_BLOCKS / 8) * 2 + 8, sb->block_size);
 
-	for (unsigned i = 0; i < F2FS_PACKS; i++) {
-		const struct f2fs_pack *p = &m->v->packs[i];
-		if (emit_blocks(m, p->start, p->is_valid ? p->total : F2FS_SEG_BLOCKS, e) < 0)
-			return -1;
-		if (p->is_valid && p->flags & F2FS_CP_NAT_BITS && nat_bits <= F2FS_SEG_BLOCKS &&
-			emit_blocks(m, p->start + F2FS_SEG_BLOCKS - nat_bits, nat_bits, e) < 0)
-			return -1;
-	}
-	return 0;
+	if (!p->is_valid)
+		return emit_blocks(m, p->start, F2FS_SEG_BLOCKS, e);
+	if (p != m->v->pack)
+		return emit_blocks(m, p->start, 1, e) < 0 ? -1 : emit_blocks(m, p->start + p->total - 1, 1, e);
+	if (emit_blocks(m, p->start, p->total, e) < 0)
+		return -1;
+	if (!(p->flags & F2FS_CP_NAT_BITS) || nat_bits > F2FS_SEG_BLOCKS)
+		return 0;
+	return emit_blocks(m, p->start + F2FS_SEG_BLOCKS - nat_bits, nat_bits, e);
+}
+
+static int map_packs(const struct emitter *m, struct err *e)
+{
+	return map_pack(m, &m->v->packs[0], e) < 0 ? -1 : map_pack(m, &m->v->packs[1], e);
 }
 
 static int map_table(const struct emitter *m, const struct f2fs_table *t, struct err *e)
