@@ -9,6 +9,7 @@
     normal FILE            current summaries in their long form instead of the compact one
     mirror FILE            make the other pack like the one that counts
     older FILE             and then older, with nothing in it that is true
+    fill FILE TEXT         write it into all free blocks of the main area
     mutate FILE SEED       crude damage to the metadata; what was done, in words
 
 Source: Linux include/linux/f2fs_fs.h and Documentation/filesystems/f2fs.rst.
@@ -296,6 +297,21 @@ class Volume:
         self.packs = [(start, self.total, True, 0)]
         self.sum()
 
+    def sit_entry(self, segno):
+        if segno in self.sit_journal:
+            return self.sit_journal[segno]
+        return self.block(self.sit_place(segno))[segno % (self.bs // 74) * 74:][:74]
+
+    def fill_free(self, text):
+        """All but the block where a mounter looks for nodes after the checkpoint"""
+        warm = u32(self.head, 40) * SEG + u16(self.head, 70)
+        content = (text * (self.bs // len(text) + 1))[:self.bs]
+        for segno in range(self.segs_main):
+            bitmap = self.sit_entry(segno)[2:66]
+            for i in range(SEG):
+                if not bit(bitmap, i) and segno * SEG + i != warm:
+                    self.write((self.main + segno * SEG + i) * self.bs, content)
+
     def nodes(self):
         for i in range(min(4000, self.segs_nat // 2 * SEG * (self.bs // 9))):
             try:
@@ -365,6 +381,8 @@ def main():
         v.set_flags(int(rest[0], 0), int(rest[1], 0))
     elif command == "normal":
         v.to_normal()
+    elif command == "fill":
+        v.fill_free(rest[0].encode() + b"\n")
     elif command in ("older", "mirror"):
         v.copy_pack(command == "older")
     elif command == "mutate":
