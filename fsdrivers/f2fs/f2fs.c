@@ -25,7 +25,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#define GRANULE 4096U
+#define GRANULE   4096U
+#define SSA_BLOCK 4096U
 
 /* The second superblock alone does not count: it survives behind what another mkfs made of the volume. */
 static int f2fs_probe(struct blk_source *src, struct err *e)
@@ -195,16 +196,19 @@ static int map_table(const struct emitter *m, const struct f2fs_table *t, struct
 	return 0;
 }
 
+/* One block for each segment; with larger blocks there are several layouts, so all of it is taken. */
 static int map_ssa(const struct emitter *m, const struct f2fs_bits *valid, struct err *e)
 {
 	const struct f2fs_super *sb = &m->v->sb;
-	uint64_t per_block = sb->feature & F2FS_FEATURE_PACKED_SSA ? sb->block_size / 4096 : 1, at = 0;
+	uint64_t at = 0;
 
+	if (sb->block_size != SSA_BLOCK)
+		return emit_blocks(m, sb->ssa, sb->main - sb->ssa, e);
 	while (sb->ssa < sb->main && (at = f2fs_bits_find(valid, at, true)) < valid->nr) {
-		uint64_t block = at / F2FS_SEG_BLOCKS / per_block;
-		if (emit_blocks(m, sb->ssa + block, 1, e) < 0)
+		uint64_t segno = at / F2FS_SEG_BLOCKS;
+		if (emit_blocks(m, sb->ssa + segno, 1, e) < 0)
 			return -1;
-		at = min_u64((block + 1) * per_block * F2FS_SEG_BLOCKS, valid->nr);
+		at = (segno + 1) * F2FS_SEG_BLOCKS;
 	}
 	return 0;
 }

@@ -129,7 +129,8 @@ json_true out "d['error']['reason'] == 'set-member'"
 
 # A SIT that knows of nothing: raw, and it says so.
 cp $disk lost.img
-eval "$(python3 "$F2FS" info lost.img | grep -E '^(sit|nat)=')"
+sit=$(python3 "$F2FS" info lost.img | sed -n 's/^sit=//p')
+nat=$(python3 "$F2FS" info lost.img | sed -n 's/^nat=//p')
 dd if=/dev/zero of=lost.img bs=4096 seek="$sit" count=$((nat - sit)) conv=notrunc status=none
 run_calco capture lost.img lost.calco
 expect_text err 'taken raw: the F2FS segments have [0-9]+ nodes, the checkpoint counts [0-9]+'

@@ -3,6 +3,8 @@
 #include "base/span.h"
 #include "tests/unit/fsd_collect.h"
 
+#include <errno.h>
+
 #define TOOL  "python3 tests/tools/f2fs.py"
 #define BLOCK 4096U
 #define SEG   512U
@@ -702,6 +704,61 @@ START_TEST(map_stops)
 }
 END_TEST
 
+/* A source with an unreadable range. */
+struct faulty {
+	struct blk_source base;
+	struct blk_source *of;
+	struct range bad;
+};
+
+static int faulty_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	struct faulty *f = (struct faulty *)s;
+
+	if (off < f->bad.start + f->bad.len && f->bad.start < off + len)
+		return err_set(e, ERR_FAILED, EIO, "reading");
+	return blk_read(f->of, off, buf, len, e);
+}
+
+/* A node that cannot be read names nothing, and its neighbours are still looked at. Without the tables there is nothing to go on. */
+START_TEST(unreadable_places)
+{
+	static const struct blk_source_ops ops = { .read = faulty_read };
+	struct err e = ERR_INIT;
+	struct fsd_volume *v;
+
+	make(80000, "", true);
+	struct plain p = plain_read();
+	uint32_t large = find_large(&p), node = inode_block(&p, large);
+	struct faulty f = { .of = blk_open(img, 0, false, &e), .bad = { (uint64_t)node * BLOCK + 512, 512 } };
+	f.base = *f.of;
+	f.base.ops = &ops;
+	struct blk_source *src = &f.base;
+	struct blk_set set = { &src, 1 };
+	ck_assert_msg(fsd_f2fs.open(&set, &v, &e) == 0, "%s", e.msg);
+	ck_assert_msg(fsd_map(v, ignore_extent, NULL, &e) == 0, "%s", e.msg);
+	uint32_t old = peek32((uint64_t)node * BLOCK + 360 + 44);
+	poke32((uint64_t)node * BLOCK + 360 + 44, p.end);
+	f.bad.start = (uint64_t)inode_block(&p, large + 1) * BLOCK;
+	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
+	ck_assert_msg(e.code == ERR_CORRUPT && strstr(e.msg, "not in the main area"), "%s", e.msg);
+	poke32((uint64_t)node * BLOCK + 360 + 44, old);
+	f.bad.start = (uint64_t)p.sit * BLOCK;
+	f.bad.len = (uint64_t)(p.ssa - p.sit) * BLOCK;
+	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
+	ck_assert_msg(e.code == ERR_FAILED && strstr(e.msg, "reading the F2FS SIT"), "%s", e.msg);
+	f.bad.start = (uint64_t)p.nat * BLOCK;
+	f.bad.len = (uint64_t)(p.ssa - p.nat) * BLOCK;
+	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
+	ck_assert_msg(e.code == ERR_FAILED && strstr(e.msg, "reading the F2FS NAT"), "%s", e.msg);
+	fsd_f2fs.close(v);
+	f.bad.start = (uint64_t)p.cp * BLOCK;
+	ck_assert_int_eq(fsd_f2fs.open(&set, &v, &e), -1);
+	ck_assert_int_eq(e.code, ERR_FAILED);
+	blk_close(f.of);
+}
+END_TEST
+
 /* Crude damage: never a crash, and what is taken for clean has the same files in its copy. */
 START_TEST(damaged_metadata)
 {
@@ -750,6 +807,7 @@ int main(void)
 	tcase_add_test(t, contradictions);
 	tcase_add_test(t, contradictions_of_nat);
 	tcase_add_test(t, map_stops);
+	tcase_add_test(t, unreadable_places);
 	tcase_add_loop_test(t, damaged_metadata, 0, 8);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
