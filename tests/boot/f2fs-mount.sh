@@ -1,46 +1,12 @@
 #!/bin/bash
 # Debian's kernel ages F2FS partitions, and later mounts their restored copies: the same files, also where the target holds a later life
 # of the same file system. What was not unmounted is refused until it was. In QEMU, because few build machines have an f2fs module.
-# KERNEL_PACKAGES: folder for the packages of kernel and busybox
 . "$(dirname "$0")/../e2e/functions.sh"
-requires qemu-system-x86_64 mkfs.f2fs fsck.f2fs sgdisk partx apt-get dpkg-deb depmod modprobe python3
+. "$(dirname "$0")/guestlib.sh"
+requires mkfs.f2fs fsck.f2fs sgdisk partx python3
 
-# guest_system: $T/vmlinuz and $T/initrd, a busybox that does what "do=" on the kernel's command line says
-guest_system() {
-	local packages=${KERNEL_PACKAGES:-$T/packages} kernel module
-	mkdir -p "$packages" "$T/root" "$T/initrd.d"/{bin,dev,mnt,modules,proc}
-	if [ -z "$(find "$packages" -name 'linux-image-*.deb')" ]; then
-		kernel=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-		[ -n "$kernel" ] || skip "apt knows no linux-image-amd64"
-		(cd "$packages" && apt-get download "$kernel" busybox-static) >"$T/out" 2>&1 || skip "no packages: $(tail -n 1 "$T/out")"
-	fi
-	for package in "$packages"/linux-image-*.deb "$packages"/busybox-static_*.deb; do
-		dpkg-deb -x "$package" "$T/root"
-	done
-	mv "$T"/root/boot/vmlinuz-* "$T/vmlinuz"
-	kernel=$(basename "$T"/root/lib/modules/*)
-	depmod -b "$T/root" "$kernel"
-	for module in virtio_pci virtio_blk crc32_generic lz4 f2fs; do
-		modprobe -d "$T/root" -S "$kernel" --show-depends "$module" | awk '/^insmod/ { print $2 }'
-	done | awk '!seen[$0]++' >"$T/modules"
-	while read -r module; do
-		cp "$module" "$T/initrd.d/modules"
-		basename "$module" >>"$T/initrd.d/modules/list"
-	done <"$T/modules"
-	cp "$T/root/bin/busybox" "$T/initrd.d/bin"
-	guest_init >"$T/initrd.d/init"
-	chmod 755 "$T/initrd.d/init"
-	(cd "$T/initrd.d" && find . | bin/busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$T/initrd"
-	rm -r "$T/root"
-}
-
-guest_init() {
-	cat <<-'INIT'
-		#!/bin/busybox sh
-		/bin/busybox --install -s /bin
-		mount -t devtmpfs none /dev
-		mount -t proc none /proc
-		for module in $(cat /modules/list); do insmod /modules/$module; done
+guest_script() {
+	cat <<-'SCRIPT'
 		many() {
 			i=$1
 			while [ $i -lt $2 ]; do
@@ -110,20 +76,12 @@ guest_init() {
 		dmesg | grep -i f2fs
 		sync
 		poweroff -f
-	INIT
+	SCRIPT
 }
 
-# guest WHAT DISK WORD: do it; it said the word about both partitions. All that it said is in $T/said
-guest() {
-	truncate -s 0 "$T/said.disk"
-	truncate -s 4M "$T/said.disk"
-	timeout 900 qemu-system-x86_64 -accel tcg -m 512 -display none -vga none -net none -no-reboot -serial "file:$T/console" \
-		-kernel "$T/vmlinuz" -initrd "$T/initrd" -append "console=ttyS0 quiet panic=-1 do=$1 marker=$MARKER" \
-		-drive "if=virtio,format=raw,file=$2" -drive "if=virtio,format=raw,file=$T/said.disk" >"$T/qemu" 2>&1 || {
-		cat "$T/qemu" "$T/console" >&2
-		fail "the machine did not halt by itself"
-	}
-	tr -d '\000' <"$T/said.disk" >"$T/said"
+# f2fs_guest WHAT DISK WORD: do it; it said the word about both partitions. All that it said is in $T/said
+f2fs_guest() {
+	GUEST_SECONDS=900 guest "do=$1 marker=$MARKER" -drive "if=virtio,format=raw,file=$2"
 	expect_no_text "$T/console" 'F2FS-fs.*([Ee]rror|corrupt|[Ii]nvalid|fsck)'
 	[ "$(grep -cx "$3" "$T/said")" -eq 2 ] || { cat "$T/said" "$T/console" >&2; fail "$1 of $2 failed"; }
 }
@@ -131,7 +89,7 @@ guest() {
 # list DISK: what the kernel finds in both partitions, in $T/list. On a copy: mounting it changes it.
 list() {
 	cp --sparse=always "$1" "$T/mounted"
-	guest list "$T/mounted" listed
+	f2fs_guest list "$T/mounted" listed
 	grep -vx listed "$T/said" | sort >"$T/list"
 	[ "$(wc -l <"$T/list")" -gt 1000 ] || fail "there are too few files"
 }
@@ -153,7 +111,8 @@ check_fsck() {
 }
 
 MARKER='Calco-test:-deleted-''before-the-capture'
-guest_system
+guest_script >"$T/script"
+guest_system "$T/script" crc32_generic lz4 f2fs
 truncate -s 300M "$T/disk"
 sgdisk -n 1:2048:+130M -t 1:8300 -n 2:0:+160M -t 2:8300 "$T/disk" >/dev/null
 for number in 1 2; do
@@ -165,7 +124,7 @@ for number in 1 2; do
 	mkfs.f2fs "${options[@]}" "$T/part" >/dev/null
 	put_partition "$T/disk" $number "$T/part"
 done
-guest age "$T/disk" aged
+f2fs_guest age "$T/disk" aged
 grep -q -a -F "$MARKER" "$T/disk" || fail "the deleted data is not on the source"
 list "$T/disk"
 mv "$T/list" "$T/source.list"
@@ -185,11 +144,11 @@ same_as_source "$T/full"
 
 # The same disk, used later until the power failed: refused, until it was mounted.
 cp --sparse=always "$T/disk" "$T/later"
-guest live "$T/later" lived
+f2fs_guest live "$T/later" lived
 expect_exit 4 "$CALCO" capture "$T/later" "$T/later.calco" --json
 json_true "$T/out" 'd["error"]["reason"] == "dirty" and "mount it" in d["error"]["hint"]'
 cp --sparse=always "$T/later" "$T/recovered"
-guest mount "$T/recovered" mounted
+f2fs_guest mount "$T/recovered" mounted
 run_calco capture "$T/recovered" "$T/recovered.calco"
 expect_no_text "$T/err" 'raw'
 list "$T/recovered"
