@@ -9,6 +9,7 @@
 #define CALCO_FSDRIVERS_EXT_EXT_H
 
 #include "base/arith.h"
+#include "base/crc32c.h"
 #include "fsdrivers/fsdriver.h"
 
 #define EXT_SUPER_OFFSET 1024U
@@ -129,7 +130,7 @@ struct ext_runs {
 
 /* Tables for the two checksums; computed at open so that there is no global state. */
 struct ext_crc {
-	uint32_t crc32c[8][256];
+	struct crc32c crc32c;
 	uint16_t crc16[256];
 };
 

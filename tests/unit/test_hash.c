@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SHA-256 alone and in lanes, CRC-32: published values, and both ways of hashing against each other. */
+/* SHA-256 alone and in lanes, CRC-32, CRC-32C, BLAKE2b: published values, and both ways of SHA-256 against each other. */
+#include "base/blake2b.h"
+#include "base/crc32c.h"
 #include "base/hash.h"
 #include "base/hash_lanes.h"
 
@@ -42,6 +44,50 @@ START_TEST(published_values)
 	ck_assert_int_eq(hasher_check(h, &e), 0);
 	ck_assert_uint_eq(crc32_of("123456789", 9), 0xcbf43926);
 	ck_assert_uint_eq(crc32_more(crc32_of("1234", 4), "56789", 5), 0xcbf43926);
+}
+END_TEST
+
+/* RFC 3720 appendix B.4 */
+START_TEST(crc32c_published)
+{
+	uint8_t buf[32] = { 0 };
+	struct crc32c c;
+
+	crc32c_init(&c);
+	ck_assert_uint_eq(~crc32c_more(&c, ~0U, buf, 32), 0x8a9136aa);
+	memset(buf, 0xff, 32);
+	ck_assert_uint_eq(~crc32c_more(&c, ~0U, buf, 32), 0x62a8ab43);
+	for (unsigned i = 0; i < 32; i++)
+		buf[i] = (uint8_t)i;
+	ck_assert_uint_eq(~crc32c_more(&c, ~0U, buf, 32), 0x46dd794e);
+	for (unsigned i = 0; i <= 32; i++)
+		ck_assert_uint_eq(~crc32c_more(&c, crc32c_more(&c, ~0U, buf, i), buf + i, 32 - i), 0x46dd794e);
+}
+END_TEST
+
+/* RFC 7693 appendix A, and what Python's hashlib says of 256 bits. */
+START_TEST(blake2b_published)
+{
+	static const struct {
+		size_t len;
+		const char *hex;
+	} cases[] = {
+		{ 0, "0e5751c026e543b2e8ab2eb06099daa1d1e5df47778f7787faab45cdf12fe3a8" },
+		{ 128, "0702c64922fb7635a1b799668a7e89ba9c5fe55ed7bd2fdecb001544073afad9" },
+		{ 129, "490091b32bad7b3380c9e593d341bce9b73ff9d4ebcf0091ff932bdff7279897" },
+		{ 4064, "3e46e31bb3873360ebbef1a3ec6e6ad8ed41e8ff356532de805e5001e0cc884b" },
+	};
+	uint8_t buf[4096], digest[BLAKE2B_MAX_SIZE];
+
+	blake2b("abc", 3, digest, 64);
+	check_hex(digest, "ba80a53f981c4d0d6a2797b69f12f6e94c212f14685ac4b74b12bb6fdbffa2d1");
+	check_hex(digest + 32, "7d87c5392aab792dc252d5de4533cc9518d38aa8dbf1925ab92386edd4009923");
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		for (size_t k = 0; k < cases[i].len; k++)
+			buf[k] = (uint8_t)(k * 7 + cases[i].len);
+		blake2b(buf, cases[i].len, digest, 32);
+		check_hex(digest, cases[i].hex);
+	}
 }
 END_TEST
 
@@ -95,6 +141,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, published_values);
+	tcase_add_test(tc, crc32c_published);
+	tcase_add_test(tc, blake2b_published);
 	tcase_add_test(tc, lanes_equal_one_after_the_other);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
