@@ -6,7 +6,7 @@ set -eu
 packages() {
 	case $1 in
 	build)
-		echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libblkid-dev
+		echo gcc make pkg-config libc6-dev libssl-dev libzstd-dev libdeflate-dev libxxhash-dev libblkid-dev
 		[ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev
 		;;
 	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
