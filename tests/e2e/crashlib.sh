@@ -198,7 +198,7 @@ make_raidmember() {
 	PYTHON
 }
 
-# A GPT disk with what is taken raw: btrfs with a second superblock in a partition, and a stale one where ext4 is now
+# A GPT disk: btrfs with a second superblock in a partition, and one that was cut, so taken raw, where the other disks have ext4
 make_btrfs() {
 	truncate -s "${3:-200M}" "$1"
 	sgdisk -n 1:2048:+150M -t 1:8300 -n 2:0:+20M -t 2:8300 "$1" >/dev/null
