@@ -100,13 +100,15 @@ static int check_supers(struct btrfs_volume *v, struct err *e)
 
 static int check_signatures(struct btrfs_volume *v, struct err *e)
 {
+	if (v->base.info.state != FSD_CLEAN)
+		return 0;
 	for (size_t i = 0; i < v->base.set.nr; i++)
 		if (fsd_signature_check(v->base.set.members[i], "btrfs", NULL, e) < 0)
 			return -1;
 	return 0;
 }
 
-static int fill(struct btrfs_volume *v, struct err *e)
+int btrfs_fill(struct btrfs_volume *v, struct err *e)
 {
 	const struct fsd_info *i = &v->base.info;
 
@@ -124,9 +126,9 @@ static int fill(struct btrfs_volume *v, struct err *e)
 	btrfs_judge_devices(v);
 	if (i->state != FSD_CLEAN)
 		return 0;
-	if (btrfs_check_devices(v, e) < 0 || btrfs_judge(v, e) < 0)
+	if (btrfs_check_devices(v, e) < 0)
 		return -1;
-	return check_signatures(v, e);
+	return btrfs_judge(v, e);
 }
 
 static void btrfs_close(struct fsd_volume *volume)
@@ -151,7 +153,7 @@ static int btrfs_open(const struct blk_set *set, struct fsd_volume **ret, struct
 		return err_nomem(e, "a btrfs volume");
 	v->base.driver = &fsd_btrfs;
 	v->base.set = *set;
-	if (fill(v, e) < 0) {
+	if (btrfs_fill(v, e) < 0 || check_signatures(v, e) < 0) {
 		btrfs_close(&v->base);
 		return -1;
 	}

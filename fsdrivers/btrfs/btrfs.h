@@ -280,6 +280,10 @@ int btrfs_space_take(struct btrfs_space *s, uint64_t start, uint64_t len, struct
 /* btrfs_space_end - nothing is left; ERR_CORRUPT */
 int btrfs_space_end(struct btrfs_space *s, struct err *e);
 
+/* btrfs.c */
+/* btrfs_fill - all that open() does with base.set, but for asking libblkid */
+int btrfs_fill(struct btrfs_volume *v, struct err *e);
+
 /* map.c */
 int btrfs_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e);
 

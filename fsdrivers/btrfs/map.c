@@ -308,7 +308,7 @@ int btrfs_map(struct fsd_volume *volume, fsd_extent_fn emit, void *arg, struct e
 	if (volume->info.state != FSD_CLEAN) {
 		for (size_t i = 0; i < volume->set.nr; i++) {
 			uint64_t size = volume->set.nr > 1 ? volume->set.members[i]->size : volume->info.size;
-			if (emit(arg, i, 0, size, EXT_USED, e) < 0)
+			if (size && emit(arg, i, 0, size, EXT_USED, e) < 0)
 				return -1;
 		}
 		return 0;

@@ -10,9 +10,11 @@ btrfs_image.py drop FILE TREE TYPE INDEX                that item, with its data
 btrfs_image.py wreck FILE TREE COPY|all                 a bit of the first block of a tree, in one copy; its checksum stays as it was
 btrfs_image.py groups FILE                              block groups into a tree of their own, in place of the free space tree
 btrfs_image.py seed FILE OUT                            an input of tests/fuzz/fuzz_btrfs.c
+btrfs_image.py join OUT FILE...                         the same, of several devices; all checksums will be made good
 
 Trees are told by number. What is written has right checksums, in all copies, but for "wreck".
 """
+import os
 import struct
 import sys
 
@@ -200,8 +202,30 @@ def make_seed(image, out):
                     f.write(struct.pack("<I", (place + at) // 512) + data[at:at + 512])
 
 
+def join(out, files):
+    """Whatever is not zero in fresh file systems: mkfs.btrfs writes little."""
+    with open(out, "wb") as f:
+        for number, path in enumerate(files):
+            with open(path, "rb") as d:
+                size, at = d.seek(0, 2), 0
+                if not number:
+                    f.write(struct.pack("<Q", size | len(files) - 1 << 60 | 1 << 63))
+                while at < size:
+                    try:
+                        at = os.lseek(d.fileno(), at, os.SEEK_DATA)
+                    except OSError:
+                        break
+                    d.seek(at)
+                    data = d.read(512)
+                    if any(data):
+                        f.write(struct.pack("<I", at // 512 | number << 30) + data)
+                    at += 512
+
+
 def main():
     command, path, *rest = sys.argv[1:]
+    if command == "join":
+        return join(path, rest)
     image = Image(path)
     if command == "seed":
         return make_seed(image, rest[0])
