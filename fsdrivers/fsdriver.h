@@ -107,7 +107,7 @@ struct fsd_driver {
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
 extern const struct fsd_driver *const fsd_drivers[];
-extern const struct fsd_driver fsd_ext, fsd_btrfs, fsd_f2fs, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, fsd_raw;
+extern const struct fsd_driver fsd_ext, fsd_xfs, fsd_btrfs, fsd_f2fs, fsd_ntfs, fsd_exfat, fsd_fat, fsd_swap, fsd_raw;
 
 /*
  * fsd_open - find the driver of a set and open it, falling back to raw

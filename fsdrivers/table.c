@@ -5,4 +5,4 @@
  */
 #include "fsdrivers/fsdriver.h"
 
-const struct fsd_driver *const fsd_drivers[] = { &fsd_swap, &fsd_ext, &fsd_btrfs, &fsd_f2fs, &fsd_ntfs, &fsd_exfat, &fsd_fat, &fsd_raw, NULL };
+const struct fsd_driver *const fsd_drivers[] = { &fsd_swap, &fsd_ext, &fsd_xfs, &fsd_btrfs, &fsd_f2fs, &fsd_ntfs, &fsd_exfat, &fsd_fat, &fsd_raw, NULL };
