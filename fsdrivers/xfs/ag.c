@@ -12,12 +12,12 @@
 static const struct header {
 	const char *name;
 	uint32_t magic;
-	uint32_t uuid_off, crc_off; /* of version 5 */
+	uint32_t uuid_off, lsn_off, crc_off; /* of version 5 */
 	bool has_v4_magic;
 } headers[] = {
-	[1] = { "AGF", 0x58414746U, 64, 216, true },
-	[2] = { "AGI", 0x58414749U, 296, 312, true },
-	[3] = { "AGFL", 0x5841464CU, 8, 32, false },
+	[1] = { "AGF", 0x58414746U, 64, 208, 216, true },
+	[2] = { "AGI", 0x58414749U, 296, 320, 312, true },
+	[3] = { "AGFL", 0x5841464CU, 8, 24, 32, false },
 };
 
 /* Magic, group number, uuid, checksum: what all headers have in common. */
@@ -34,6 +34,8 @@ static int check_header(struct xfs_volume *v, const struct header *h, uint32_t a
 		return err_set(e, ERR_CORRUPT, 0, "the %s of xfs group %u belongs to another file system", h->name, agno);
 	if (sb->has_crc && !xfs_crc_good(&v->crc, buf, sb->sector_size, h->crc_off))
 		return err_set(e, ERR_CORRUPT, 0, "the %s of xfs group %u has a wrong checksum", h->name, agno);
+	if (sb->has_crc && !xfs_lsn_is_possible(v, get_be64(buf + h->lsn_off)))
+		return err_set(e, ERR_CORRUPT, 0, "the %s of xfs group %u is newer than the log", h->name, agno);
 	return 0;
 }
 

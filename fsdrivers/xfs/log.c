@@ -258,7 +258,14 @@ static int judge_record(struct xfs_volume *v, const struct record *r, struct err
 	return 0;
 }
 
-int xfs_log_read(struct xfs_volume *v, struct err *e)
+bool xfs_lsn_is_possible(const struct xfs_volume *v, uint64_t lsn)
+{
+	const struct xfs_log *l = &v->log;
+
+	return lsn == UINT64_MAX || lsn <= (l->cycle ? (uint64_t)l->cycle << 32 | l->head : 1ULL << 32);
+}
+
+static int read_log(struct xfs_volume *v, struct err *e)
 {
 	struct xfs_log *l = &v->log;
 	struct record r;
@@ -281,6 +288,19 @@ int xfs_log_read(struct xfs_volume *v, struct err *e)
 	if (is_good)
 		return judge_record(v, &r, e);
 	snprintf(l->why, sizeof(l->why), "its log ends with no record that can be understood");
+	return 0;
+}
+
+int xfs_log_read(struct xfs_volume *v, struct err *e)
+{
+	struct xfs_log *l = &v->log;
+
+	if (read_log(v, e) < 0)
+		return -1;
+	if (l->is_clean && !xfs_lsn_is_possible(v, v->sb.lsn)) {
+		l->is_clean = false;
+		snprintf(l->why, sizeof(l->why), "its log is older than its superblock");
+	}
 	return 0;
 }
 

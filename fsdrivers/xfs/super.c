@@ -65,6 +65,7 @@ bool xfs_super_decode(const uint8_t raw[XFS_SUPER_SIZE], struct xfs_super *sb)
 		sb->ro_compat = get_be32(raw + 212);
 		sb->incompat = get_be32(raw + 216);
 		sb->log_incompat = get_be32(raw + 220);
+		sb->lsn = get_be64(raw + 240);
 	}
 	memcpy(sb->uuid, raw + 32, 16);
 	memcpy(sb->meta_uuid, raw + (sb->incompat & XFS_INCOMPAT_META_UUID ? 248 : 32), 16);

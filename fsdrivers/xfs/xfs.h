@@ -48,6 +48,7 @@ struct xfs_super {
 	uint32_t version, version_bits, features2;
 	uint32_t ro_compat, incompat, log_incompat; /* 0 without has_crc */
 	bool has_crc;           /* version 5 */
+	uint64_t lsn;           /* where in the log it was written last; 0 without has_crc */
 	bool has_log_v2, in_progress;
 	uint8_t uuid[16];       /* what the person sees; the log carries it, too */
 	uint8_t meta_uuid[16];  /* what all other structures carry */
@@ -230,6 +231,12 @@ int xfs_inode_check(struct xfs_inode_check *c, const uint8_t *raw, uint64_t numb
 /* log.c */
 /* xfs_log_read - is the log clean? Fails only where it cannot be read. */
 int xfs_log_read(struct xfs_volume *v, struct err *e);
+/*
+ * xfs_lsn_is_possible - can a structure have been written with this position (round, basic block) of the log?
+ *
+ * One that is ahead of the log is newer than it: the log was cleared, or is another one. The kernel refuses that, too.
+ */
+bool xfs_lsn_is_possible(const struct xfs_volume *v, uint64_t lsn);
 /* xfs_log_check - are the cycle numbers of the whole log what xfs_log_read() made of it? Else ERR_CORRUPT. */
 int xfs_log_check(struct xfs_volume *v, struct err *e);
 

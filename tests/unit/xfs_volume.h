@@ -13,6 +13,10 @@
 #define KIB   1024ULL
 #define MIB   (1024 * KIB)
 
+#ifndef TEST_ROOT
+#define TEST_ROOT "/tmp"
+#endif
+
 static char dir[64], img[96];
 
 /* ---- volumes ---- */
@@ -20,7 +24,7 @@ static char dir[64], img[96];
 /* Once, outside the forks, so that a failed test leaves nothing behind. */
 static inline void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/test_xfs.XXXXXX");
+	snprintf(dir, sizeof(dir), "%s/test_xfs.XXXXXX", TEST_ROOT);
 	ck_assert_ptr_nonnull(mkdtemp(dir));
 	snprintf(img, sizeof(img), "%s/img", dir);
 	setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 1);
