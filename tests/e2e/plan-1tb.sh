@@ -79,5 +79,26 @@ test_gpt() {
 	done
 }
 
+# A hundred thousand free extents and as many of a file, and some thousand inodes; where the kernel can make them
+test_xfs() {
+	local i
+	for i in mkfs.xfs xfs_io losetup; do command -v $i >/dev/null || return 0; done
+	[ "$(id -u)" -eq 0 ] || return 0
+	truncate -s 1T "$T/xfs"
+	mkfs.xfs -q "$T/xfs"
+	mkdir "$T/mnt"
+	seq 0 8 800000 | awk '{ printf "fpunch %dk 4k\n", $1 }' >"$T/commands"
+	unshare --mount bash -c 'mount -o loop "$0/xfs" "$0/mnt"' "$T" 2>/dev/null || return 0
+	unshare --mount bash -ec 'mount -o loop "$0/xfs" "$0/mnt"
+		fallocate -l 800M "$0/mnt/file"
+		xfs_io "$0/mnt/file" <"$0/commands" >/dev/null
+		mkdir "$0/mnt/many"
+		seq -f "$0/mnt/many/%g" 5000 | xargs touch
+		umount "$0/mnt"' "$T"
+	plan_of "$T/xfs"
+	rm "$T/xfs"
+}
+
 test_ext4
+test_xfs
 test_gpt
