@@ -221,12 +221,12 @@ static bool is_sum_good(const struct xfs_volume *v, const struct record *r, cons
 	if (!want)
 		return r->at == 0 || !v->sb.has_crc;
 	for (size_t i = 0; i < 2; i++) {
-		uint32_t crc = xfs_crc32c(&v->crc, ~0U, buf, HEADER_CRC);
-		crc = xfs_crc32c(&v->crc, crc, none, 4);
-		crc = xfs_crc32c(&v->crc, crc, buf + HEADER_CRC + 4, sizes[i] - HEADER_CRC - 4);
+		uint32_t crc = crc32c_more(&v->crc, ~0U, buf, HEADER_CRC);
+		crc = crc32c_more(&v->crc, crc, none, 4);
+		crc = crc32c_more(&v->crc, crc, buf + HEADER_CRC + 4, sizes[i] - HEADER_CRC - 4);
 		for (uint32_t j = 1; v->sb.has_log_v2 && j < nr_headers && j < r->nr_headers; j++)
-			crc = xfs_crc32c(&v->crc, crc, buf + (size_t)j * XFS_BB, EXT_HEADER_SIZE);
-		if (~xfs_crc32c(&v->crc, crc, buf + (size_t)r->nr_headers * XFS_BB, r->len) == want)
+			crc = crc32c_more(&v->crc, crc, buf + (size_t)j * XFS_BB, EXT_HEADER_SIZE);
+		if (~crc32c_more(&v->crc, crc, buf + (size_t)r->nr_headers * XFS_BB, r->len) == want)
 			return true;
 	}
 	return false;

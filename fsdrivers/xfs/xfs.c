@@ -70,7 +70,7 @@ int xfs_read(struct xfs_volume *v, struct err *e)
 {
 	struct fsd_info *i = &v->base.info;
 
-	xfs_crc_init(&v->crc);
+	crc32c_init(&v->crc);
 	if (read_super(v, e) < 0)
 		return -1;
 	describe(v);

@@ -11,6 +11,7 @@
 #define CALCO_FSDRIVERS_XFS_XFS_H
 
 #include "base/arith.h"
+#include "base/crc32c.h"
 #include "base/span.h"
 #include "fsdrivers/fsdriver.h"
 
@@ -81,10 +82,6 @@ struct xfs_space {
 	uint32_t nr_blocks;
 };
 
-struct xfs_crc {
-	uint32_t t[8][256];
-};
-
 /* What the log says; see log.c. */
 struct xfs_log {
 	bool is_clean;
@@ -102,7 +99,7 @@ struct xfs_volume {
 	struct xfs_ag *ags;       /* nr_ags of them; NULL when it is not clean */
 	struct xfs_space *spaces; /* while map() runs */
 	struct xfs_log log;
-	struct xfs_crc crc;
+	struct crc32c crc;
 };
 
 static inline uint16_t get_be16(const uint8_t *p)
@@ -121,11 +118,8 @@ static inline uint64_t get_be64(const uint8_t *p)
 }
 
 /* csum.c */
-void xfs_crc_init(struct xfs_crc *c);
-/* xfs_crc32c - CRC-32C without the final inversion; start with ~0 */
-uint32_t xfs_crc32c(const struct xfs_crc *c, uint32_t crc, const void *buf, size_t len);
 /* xfs_crc_good - the checksum at off of a structure of len bytes, in which it counts as zero */
-bool xfs_crc_good(const struct xfs_crc *c, const uint8_t *buf, size_t len, size_t off);
+bool xfs_crc_good(const struct crc32c *c, const uint8_t *buf, size_t len, size_t off);
 
 /* super.c */
 /* xfs_super_decode - fields only; false when the magic number is missing */

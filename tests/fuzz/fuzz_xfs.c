@@ -23,14 +23,14 @@ struct sparse_source {
 	size_t nr;
 	bool fixes_sums;
 	uint32_t inode_size;
-	const struct xfs_crc *crc;
+	const struct crc32c *crc;
 	uint64_t nr_read;
 };
 
 static void fix_at(struct sparse_source *f, uint8_t *p, size_t len, size_t off)
 {
 	put_le32(p, off, 0);
-	put_le32(p, off, ~xfs_crc32c(f->crc, ~0U, p, len));
+	put_le32(p, off, ~crc32c_more(f->crc, ~0U, p, len));
 }
 
 /* A record of the log with one header */
@@ -41,7 +41,7 @@ static void fix_record(struct sparse_source *f, uint8_t *p, size_t len)
 	if (len <= SECTOR || n > len - SECTOR)
 		return;
 	put_le32(p, 32, 0);
-	put_le32(p, 32, ~xfs_crc32c(f->crc, xfs_crc32c(f->crc, ~0U, p, 328), p + SECTOR, n));
+	put_le32(p, 32, ~crc32c_more(f->crc, crc32c_more(f->crc, ~0U, p, 328), p + SECTOR, n));
 }
 
 /* What has just been read, by its magic number */
@@ -124,7 +124,7 @@ static void take_apart(struct sparse_source *f, struct blk_set *set)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct blk_source_ops ops = { .read = sparse_read };
-	static struct xfs_crc crc;
+	static struct crc32c crc;
 	struct sparse_source f = { .base = { .ops = &ops, .sector_size = SECTOR, .phys_sector_size = SECTOR, .name = "fuzz" }, .crc = &crc };
 	struct blk_source *member = &f.base;
 	struct blk_set set = { .members = &member, .nr = 1 };
@@ -135,7 +135,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 8)
 		return 0;
 	if (!crc.t[0][1])
-		xfs_crc_init(&crc);
+		crc32c_init(&crc);
 	f.base.size = (get_le64(data) & INT64_MAX) % MAX_SIZE;
 	f.records = data + 8;
 	f.nr = (size - 8) / RECORD;
