@@ -134,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 8)
 		return 0;
-	if (!crc.t[0][1])
+	if (!crc.table[0][1])
 		crc32c_init(&crc);
 	f.base.size = (get_le64(data) & INT64_MAX) % MAX_SIZE;
 	f.records = data + 8;
