@@ -206,7 +206,11 @@ static int get_volume(struct cursor *c, struct img_manifest *m, size_t index, st
 		return -1;
 	if (get_ranges(&en, m, nr_arm, &v->arm, &v->nr_arm, e) < 0)
 		return -1;
-	return get_ranges(&en, m, nr_skipped, &v->skipped, &v->nr_skipped, e);
+	if (get_ranges(&en, m, nr_skipped, &v->skipped, &v->nr_skipped, e) < 0)
+		return -1;
+	if (left(&en))
+		get_str(&en, v->name, sizeof(v->name));
+	return en.s.bad ? cursor_corrupt(e, "a volume's name") : 0;
 }
 
 static int get_volumes(struct cursor *c, struct img_manifest *m, struct err *e)

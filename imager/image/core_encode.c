@@ -160,6 +160,8 @@ static void put_volume(struct buf *b, const struct img_volume *v)
 	put_ranges(b, v->segments, v->nr_segments);
 	put_ranges(b, v->arm, v->nr_arm);
 	put_ranges(b, v->skipped, v->nr_skipped);
+	if (v->name[0])
+		put_str(b, v->name);
 	end_entry(b, en);
 }
 

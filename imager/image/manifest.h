@@ -63,6 +63,7 @@ struct img_volume {
 	uint32_t block_size;
 	uint32_t region;  /* index, or IMG_NO_INDEX */
 	char driver[16], type[32], label[128], uuid[48], reason[32], notice[200];
+	char name[272];   /* "vg/lv", "" for what has its place in the partition table */
 	struct img_range *segments, *arm, *skipped; /* owned */
 	uint32_t nr_segments, nr_arm, nr_skipped;
 };

@@ -238,6 +238,8 @@ static int plan(struct capture *cap, struct err *e)
 			return -1;
 		describe_device(&cap->m->disks[i], o->disks[i]);
 	}
+	if (plan_volumes(cap->m, cap->sources, &po, cap->p, e) < 0)
+		return -1;
 	for (size_t i = 0; i < nr_raw; i++)
 		if (raw_found && !raw_found[i])
 			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')",

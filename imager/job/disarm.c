@@ -171,6 +171,15 @@ static int disarm_boot_code(struct disarm *d, struct err *e)
 	return d->clear ? blk_write(d->sink, 0, stub, len, e) : state_save(d->state, 0, sector, len, e);
 }
 
+/* With a single region, only what belongs to it: its own volume, and the part in it of volumes that lie on several. */
+static bool is_wanted(const struct expected *x, const struct img_volume *v, const struct img_range *r, uint32_t disk)
+{
+	if (r->disk != disk || x->only_region == SIZE_MAX || v->region != IMG_NO_INDEX)
+		return r->disk == disk && (x->only_region == SIZE_MAX || v->region == x->only_region);
+	const struct img_region *reg = &x->m->regions[x->only_region];
+	return r->start >= reg->start && range_inside(r->start - reg->start, r->len, reg->len);
+}
+
 static int disarm_pass(const struct expected *x, uint32_t disk, struct disarm *d, struct err *e)
 {
 	const struct img_manifest *m = x->m;
@@ -181,8 +190,7 @@ static int disarm_pass(const struct expected *x, uint32_t disk, struct disarm *d
 	for (size_t i = 0; i < m->nr_volumes; i++) {
 		const struct img_volume *v = &m->volumes[i];
 		for (uint32_t k = 0; k < v->nr_arm; k++) {
-			bool wanted = v->arm[k].disk == disk && (x->only_region == SIZE_MAX || v->region == x->only_region);
-			if (wanted && disarm_range(d, v->arm[k].start - x->disks[disk].shift, v->arm[k].len, e) < 0)
+			if (is_wanted(x, v, &v->arm[k], disk) && disarm_range(d, v->arm[k].start - x->disks[disk].shift, v->arm[k].len, e) < 0)
 				return -1;
 		}
 	}

@@ -94,13 +94,13 @@ static int collect_volumes(const struct expected *x, struct hold_list *l, struct
 
 	for (size_t i = 0; i < m->nr_volumes; i++) {
 		const struct img_volume *v = &m->volumes[i];
-		if (v->region == IMG_NO_INDEX || (x->only_region != SIZE_MAX && v->region != x->only_region))
+		bool has_place = v->region != IMG_NO_INDEX; /* else it lies on others: what counts is where */
+		if (has_place && x->only_region != SIZE_MAX && v->region != x->only_region)
 			continue;
-		const struct img_region *reg = &m->regions[v->region];
-		enum hold_stage stage = is_boot_volume(m, v) ? HOLD_BOOT : HOLD_SUPER;
+		enum hold_stage stage = has_place && is_boot_volume(m, v) ? HOLD_BOOT : HOLD_SUPER;
 		for (uint32_t k = 0; k < v->nr_arm; k++) {
 			/* A hostile image may name what lies elsewhere; of a single volume nothing outside it is touched. */
-			struct img_range r = x->only_region == SIZE_MAX ? v->arm[k] : cut_range(&v->arm[k], reg);
+			struct img_range r = x->only_region == SIZE_MAX ? v->arm[k] : cut_range(&v->arm[k], &m->regions[x->only_region]);
 			if (add_hold(l, r.disk, r.start, r.len, stage, e) < 0)
 				return -1;
 		}

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * The plan of a capture: disks become a manifest without content (which bytes are used, where, of what volume), from metadata only.
- * Private to imager/job and its tests.
+ * In two phases: first the regions of every disk, then the volumes in them, which may span regions and disks. Private to imager/job
+ * and its tests.
  */
 #ifndef CALCO_IMAGER_JOB_PLAN_H
 #define CALCO_IMAGER_JOB_PLAN_H
@@ -23,11 +24,18 @@ struct plan_options {
 };
 
 /*
- * plan_disk - add one disk to the manifest: its regions, volumes, table copies and frozen maps
+ * plan_disk - add one disk to the manifest: its regions, table copies, and the frozen maps of its gaps
  *
- * A volume that is not safe to copy is ERR_REFUSED with its reason, unless it is taken raw. Notices go to p. Call for each
- * disk in order, then img_manifest_number().
+ * Notices go to p. Call for each disk in order, then plan_volumes().
  */
 int plan_disk(struct img_manifest *m, struct blk_source *src, const struct plan_options *o, const struct progress *p, struct err *e);
+
+/*
+ * plan_volumes - find the volumes of all disks, on top of each other where they are, and freeze the maps of their regions
+ * @disks: one source for each disk of the manifest
+ *
+ * A volume that is not safe to copy is ERR_REFUSED with its reason, unless it is taken raw. Then img_manifest_number().
+ */
+int plan_volumes(struct img_manifest *m, struct blk_source *const *disks, const struct plan_options *o, const struct progress *p, struct err *e);
 
 #endif

@@ -99,6 +99,7 @@ class Core:
             for disk, reserved, start, length in struct.iter_unpack("<IIQQ", ranges):
                 need(not reserved, f"{f.what}: reserved bytes of a range are not zero")
                 self.inside(disk, start, length, f.what)
+        v.name = f.text() if f.left() else ""
         return v
 
     def read_table(self, f):

@@ -146,7 +146,7 @@ def volume(kind, size, parent=NONE, region=NONE, segments=(), arm=(), skipped=()
     return (struct.pack("<IBBHQQIIIII", parent, kind, get("state", 0), get("flags", 0), size, get("used", 0), 4096,
                         region, len(segments), len(arm), len(skipped))
             + text(driver) + text(kind_name) + text(get("label", "")) + text(get("uuid", "")) + text(get("reason", ""))
-            + text(get("notice", "")) + ranges)
+            + text(get("notice", "")) + ranges + (text(more["name"]) if "name" in more else b""))
 
 
 class Sample:
@@ -332,7 +332,7 @@ def small():
     whole = Region(1, 0, 70001, 3, 1024).mark(USED, 0, 3000).mark(USED, 69632, 70001)
     volumes = [volume(1, part.length, region=1, segments=[(0, 32256, part.length)], arm=[(0, 33280, 1024)],
                       driver="ext4", kind_name="ext4", label="root", uuid="0000-1", used=300000),
-               volume(4, 4096, parent=0, skipped=[(0, 40000, 512)], flags=4, kind_name="swap", reason="asked for")]
+               volume(4, 4096, parent=0, skipped=[(0, 40000, 512)], flags=4, kind_name="swap", reason="asked for", name="vg/lv")]
     return Sample("small", [first, second], [gap, part, rest, whole], volumes, tables=[(0, 0, 512)],
                   bad=[(0, 33792, 512), (1, 1024, 512)], compress=True, copied=True, csig=[False], sigs=[False, False],
                   before_cids=[b"QQAA", b"zzzz"], before_indx=[b"QQBB"], core_sections=[(77, b"unknown"), (78, b"")],

@@ -64,7 +64,7 @@ static int run(const char *path, struct err *e)
 	AUTO(blk_source) struct blk_source *src = blk_open(path, 0, false, e);
 	AUTO(img_manifest) struct img_manifest *m = img_manifest_new(e);
 
-	if (!src || !m || plan_disk(m, src, &o, NULL, e) < 0)
+	if (!src || !m || plan_disk(m, src, &o, NULL, e) < 0 || plan_volumes(m, &src, &o, NULL, e) < 0)
 		return -1;
 	img_manifest_number(m);
 	snprintf(m->name, sizeof(m->name), "head");

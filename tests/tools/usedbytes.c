@@ -50,7 +50,7 @@ static int run(const char *path, bool zero_too, struct err *e)
 	AUTO(blk_source) struct blk_source *src = blk_open(path, 0, false, e);
 	AUTO(img_manifest) struct img_manifest *m = img_manifest_new(e);
 
-	if (!src || !m || plan_disk(m, src, &o, NULL, e) < 0)
+	if (!src || !m || plan_disk(m, src, &o, NULL, e) < 0 || plan_volumes(m, &src, &o, NULL, e) < 0)
 		return -1;
 	for (size_t i = 0; i < m->nr_regions; i++)
 		if (write_region(src, &m->regions[i], zero_too, e) < 0)

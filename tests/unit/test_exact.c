@@ -323,6 +323,8 @@ static struct model gpt_model(uint8_t *disk, uint64_t size, uint64_t seed)
 	md.state[0] = calloc(1, size);
 	AUTO(blk_source) struct blk_source *src = blk_mem(disk, size, 512, "d", &e);
 	ck_assert_msg(plan_disk(md.m, src, &po, NULL, &e) == 0, "%s", e.msg);
+	struct blk_source *disks[] = { src };
+	ck_assert_msg(plan_volumes(md.m, disks, &po, NULL, &e) == 0, "%s", e.msg);
 	for (size_t i = 0; i < md.m->nr_regions; i++) {
 		struct img_region *r = &md.m->regions[i];
 		AUTO_FREE uint8_t *fill = garbage(&md.c, r->len);

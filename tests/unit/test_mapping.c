@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Mappings against a model that knows for each byte where it lies. */
+#include "base/mapping.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MEMBERS 3U
+#define BYTES   4096U
+
+struct model {
+	struct mapping m;
+	uint8_t data[MEMBERS][BYTES];
+	uint8_t want[MEMBERS * BYTES]; /* what the volume must read as */
+	bool hit[MEMBERS][BYTES];
+	uint8_t walked[MEMBERS * BYTES];
+	size_t nr_walked;
+};
+
+static uint64_t draw(uint64_t *seed)
+{
+	*seed = *seed * 6364136223846793005U + 1442695040888963407U;
+	return *seed >> 33;
+}
+
+/* Random segments: in a row, striped, mirrored. */
+static void build(struct model *md, uint64_t *seed)
+{
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < sizeof(md->data); i++)
+		((uint8_t *)md->data)[i] = (uint8_t)draw(seed);
+	while (md->m.nr < 12 && md->m.size < sizeof(md->want) - 1024) {
+		struct map_leg legs[MEMBERS];
+		size_t nr = 1 + draw(seed) % MEMBERS;
+		uint64_t stripe = draw(seed) % 2 ? 1 + draw(seed) % 40 : 0, rows = 1 + draw(seed) % 5, len = stripe ? stripe * nr * rows : 1 + draw(seed) % 200;
+		uint64_t each = stripe ? stripe * rows : len;
+		for (size_t k = 0; k < nr; k++)
+			legs[k] = (struct map_leg){ k, draw(seed) % (BYTES - each) };
+		for (uint64_t b = 0; !stripe && nr > 1 && b < len; b++) /* copies are equal */
+			for (size_t k = 0; k < nr; k++)
+				md->data[k][legs[k].start + b] = (uint8_t)(b * 7);
+		if (nr == 1)
+			each = len;
+		ck_assert_int_eq(mapping_add(&md->m, len, stripe, legs, nr, &e), 0);
+	}
+}
+
+static void expect(struct model *md)
+{
+	for (size_t i = 0; i < md->m.nr; i++) {
+		const struct map_segment *s = &md->m.segments[i];
+		const struct map_leg *legs = md->m.legs + s->first_leg;
+		for (uint64_t b = 0; b < s->len; b++) {
+			uint64_t leg = 0, at = b;
+			if (s->nr_legs > 1 && !s->is_mirror) {
+				leg = b / s->stripe % s->nr_legs;
+				at = b / (s->stripe * s->nr_legs) * s->stripe + b % s->stripe;
+			}
+			md->want[s->start + b] = md->data[legs[leg].member][legs[leg].start + at];
+		}
+	}
+}
+
+static int note(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct model *md = arg;
+
+	(void)e;
+	ck_assert_uint_gt(len, 0);
+	memcpy(md->walked + md->nr_walked, md->data[member] + start, len);
+	md->nr_walked += len;
+	memset(md->hit[member] + start, 1, len);
+	return 0;
+}
+
+START_TEST(reads_what_the_model_says)
+{
+	struct model *md = calloc(1, sizeof(*md));
+	uint64_t seed = (uint64_t)_i + 1;
+	struct blk_source *members[MEMBERS];
+	struct err e = ERR_INIT;
+	uint8_t got[MEMBERS * BYTES];
+
+	build(md, &seed);
+	expect(md);
+	for (size_t i = 0; i < MEMBERS; i++)
+		members[i] = blk_mem(md->data[i], BYTES, 512, "m", &e);
+	struct blk_source *src = blk_mapped(&md->m, members, MEMBERS, "v", &e);
+	ck_assert_msg(src != NULL, "%s", e.msg);
+	ck_assert_uint_eq(src->size, md->m.size);
+	for (unsigned round = 0; round < 200; round++) {
+		uint64_t off = draw(&seed) % src->size, len = 1 + draw(&seed) % (src->size - off);
+		ck_assert_int_eq(blk_read(src, off, got, len, &e), 0);
+		ck_assert(!memcmp(got, md->want + off, len));
+		md->nr_walked = 0;
+		ck_assert_int_eq(mapping_walk(&md->m, off, len, false, note, md, &e), 0);
+		ck_assert_uint_eq(md->nr_walked, len);
+		ck_assert(!memcmp(md->walked, md->want + off, len));
+	}
+	ck_assert_int_eq(blk_read(src, src->size, got, 1, &e), -1);
+	ck_assert_int_eq(mapping_walk(&md->m, src->size, 1, false, note, md, &e), -1);
+	blk_close(src);
+	for (size_t i = 0; i < MEMBERS; i++)
+		blk_close(members[i]);
+	mapping_release(&md->m);
+	free(md);
+}
+END_TEST
+
+/* Every copy is named: what is used in a mirror is used in each of its members. */
+START_TEST(all_copies)
+{
+	struct model *md = calloc(1, sizeof(*md));
+	const struct map_leg legs[] = { { 0, 100 }, { 1, 200 }, { 2, 0 } };
+	struct err e = ERR_INIT;
+
+	ck_assert_int_eq(mapping_add(&md->m, 1000, 0, legs, 3, &e), 0);
+	ck_assert_int_eq(mapping_walk(&md->m, 10, 5, true, note, md, &e), 0);
+	for (size_t i = 0; i < 3; i++)
+		for (size_t b = 0; b < BYTES; b++)
+			ck_assert_int_eq(md->hit[i][b], b >= legs[i].start + 10 && b < legs[i].start + 15);
+	mapping_release(&md->m);
+	free(md);
+}
+END_TEST
+
+START_TEST(impossible)
+{
+	const struct map_leg legs[] = { { 0, 0 }, { 1, UINT64_MAX - 10 } };
+	struct blk_source *members[2];
+	struct mapping m = { 0 };
+	struct err e = ERR_INIT;
+
+	ck_assert_int_eq(mapping_add(&m, 0, 0, legs, 1, &e), -1);
+	ck_assert_int_eq(mapping_add(&m, 10, 0, legs, 0, &e), -1);
+	ck_assert_int_eq(mapping_add(&m, 10, 3, legs, 2, &e), -1);
+	ck_assert_int_eq(mapping_add(&m, 100, 50, legs, 2, &e), -1);
+	ck_assert_int_eq(mapping_add(&m, 64, 1ULL << 63, legs, 2, &e), -1);
+	ck_assert_int_eq(mapping_add(&m, UINT64_MAX, 0, legs, 1, &e), 0);
+	ck_assert_int_eq(mapping_add(&m, 2, 0, legs, 1, &e), -1);
+	mapping_release(&m);
+	members[0] = blk_mem("0123456789", 10, 512, "m", &e);
+	members[1] = members[0];
+	ck_assert_int_eq(mapping_add(&m, 11, 0, legs, 1, &e), 0);
+	ck_assert_ptr_null(blk_mapped(&m, members, 2, "v", &e));
+	ck_assert_int_eq(e.code, ERR_CORRUPT);
+	ck_assert_ptr_null(blk_mapped(&m, members, 0, "v", &e));
+	mapping_release(&m);
+	blk_close(members[0]);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *s = suite_create("mapping");
+	TCase *t = tcase_create("mapping");
+	tcase_add_loop_test(t, reads_what_the_model_says, 0, 60);
+	tcase_add_test(t, all_copies);
+	tcase_add_test(t, impossible);
+	suite_add_tcase(s, t);
+	SRunner *r = srunner_create(s);
+	srunner_run_all(r, CK_ENV);
+	int failed = srunner_ntests_failed(r);
+	srunner_free(r);
+	return failed != 0;
+}
