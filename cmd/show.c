@@ -130,6 +130,70 @@ static void disk_table(struct out *o, const struct img_manifest *m, size_t disk)
 	out_table_end(&t);
 }
 
+/* How many volumes it stands upon; parents come first, so this ends. */
+static unsigned depth_of(const struct img_manifest *m, const struct img_volume *v)
+{
+	unsigned depth = 0;
+
+	for (; v->parent != IMG_NO_INDEX && depth < 16; v = &m->volumes[v->parent])
+		depth += m->volumes[v->parent].region == IMG_NO_INDEX;
+	return depth;
+}
+
+/* "1:2, 2:1": disk and partition of each piece, each once while they follow each other. */
+static void places(const struct img_manifest *m, const struct img_volume *v, char *out, size_t size)
+{
+	size_t at = 0, last = SIZE_MAX;
+
+	out[0] = '\0';
+	for (uint32_t i = 0; i < v->nr_segments && at + 1 < size; i++) {
+		size_t r = 0;
+		while (r < m->nr_regions && !(m->regions[r].disk == v->segments[i].disk && v->segments[i].start >= m->regions[r].start &&
+			v->segments[i].start - m->regions[r].start < m->regions[r].len))
+			r++;
+		if (r == last || r == m->nr_regions)
+			continue;
+		last = r;
+		int n = m->regions[r].number ? snprintf(out + at, size - at, "%s%u:%u", at ? ", " : "", m->regions[r].disk + 1, m->regions[r].number)
+					     : snprintf(out + at, size - at, "%s%u", at ? ", " : "", m->regions[r].disk + 1);
+		at += n > 0 ? (size_t)n : 0;
+	}
+}
+
+static const struct out_column stacked_columns[] = {
+	{ .title = "VOLUME" }, { .title = "TYPE" }, { .title = "LABEL" }, { .title = "SIZE", .right = true },
+	{ .title = "ON DISK:PART" }, { .title = "STATE" },
+};
+
+/* What has no place of its own in a partition table: groups, logical volumes, opened containers. */
+static void stacked_volumes(struct out *o, const struct img_manifest *m)
+{
+	struct out_table t;
+	char text[320];
+	size_t nr = 0;
+
+	for (size_t i = 0; i < m->nr_volumes; i++)
+		nr += m->volumes[i].region == IMG_NO_INDEX;
+	if (!nr)
+		return;
+	out_line(o, "volumes on these:");
+	out_table_begin(&t, o, NULL, stacked_columns, sizeof(stacked_columns) / sizeof(stacked_columns[0]));
+	for (size_t i = 0; i < m->nr_volumes; i++) {
+		const struct img_volume *v = &m->volumes[i];
+		if (v->region != IMG_NO_INDEX)
+			continue;
+		snprintf(text, sizeof(text), "%*s%s", 2 * (int)depth_of(m, v), "", v->name[0] ? v->name : "(set)");
+		out_cell_str(&t, text);
+		out_cell_str(&t, v->type);
+		out_cell_str(&t, v->label);
+		out_cell_bytes(&t, v->size);
+		places(m, v, text, 60);
+		out_cell_str(&t, text);
+		state_cell(&t, v);
+	}
+	out_table_end(&t);
+}
+
 static void disk_headline(struct out *o, const struct img_manifest *m, size_t disk)
 {
 	const struct img_disk *d = &m->disks[disk];
@@ -143,13 +207,13 @@ static void disk_headline(struct out *o, const struct img_manifest *m, size_t di
 
 void show_notices(struct out *o, const struct img_manifest *m)
 {
-	char what[256];
+	char what[320];
 
 	for (size_t i = 0; i < m->nr_volumes; i++) {
 		const struct img_volume *v = &m->volumes[i];
 		if (!v->notice[0])
 			continue;
-		snprintf(what, sizeof(what), "%s", v->type);
+		snprintf(what, sizeof(what), "%s%s%s", v->name, v->name[0] ? ", " : "", v->type);
 		if (v->region != IMG_NO_INDEX)
 			img_describe_region(m, v->region, what, sizeof(what));
 		out_line(o, "  note: %s: %s", what, v->notice);
@@ -166,6 +230,7 @@ void show_layout(struct out *o, const struct img_manifest *m)
 		disk_headline(o, m, i);
 		disk_table(o, m, i);
 	}
+	stacked_volumes(o, m);
 }
 
 void show_bad_ranges(struct out *o, const struct img_manifest *m)

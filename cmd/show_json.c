@@ -125,6 +125,7 @@ static void volume(struct out *o, const struct img_volume *v)
 		out_u64(o, "region", NULL, v->region);
 	if (v->parent != IMG_NO_INDEX)
 		out_u64(o, "parent", NULL, v->parent);
+	out_str(o, "name", NULL, v->name[0] ? v->name : NULL);
 	out_str(o, "driver", NULL, v->driver);
 	out_str(o, "type", NULL, v->type);
 	out_str(o, "label", NULL, v->label);

@@ -72,7 +72,7 @@ check_words_of_code() {
 	told=$("$calco" _options | cut -f 4 | grep -oE "'[a-z]+'" | tr -d "'" | sort -u)
 	while read -r word; do
 		grep -qx "$word" <<<"$told" || complain "the code knows the word '$word', and no option's help names it"
-	done < <(cat cmd/cmd_*.c imager/job/plan.c | grep -oE 'str(case)?cmp\([^"]*"[a-z]+"' | grep -v 'reason,' | sed 's/.*"\(.*\)"/\1/' | sort -u)
+	done < <(cat cmd/cmd_*.c imager/job/plan_*.c | grep -oE 'str(case)?cmp\([^"]*"[a-z]+"' | grep -v 'reason,' | sed 's/.*"\(.*\)"/\1/' | sort -u)
 }
 
 check_words_of_code
