@@ -11,7 +11,7 @@ B       := build$(if $(SAN),/$(subst $(comma),-,$(SAN)))
 
 VERSION := 0.1.0
 
-LIBS    := libcrypto libzstd libdeflate libxxhash blkid
+LIBS    := libcrypto libzstd libdeflate libxxhash blkid libcryptsetup
 # Several SHA-256 at once; the library exists for x86-64 only, and without it libcrypto does the work.
 ifeq ($(firstword $(subst -, ,$(shell $(CC) -dumpmachine 2>/dev/null))),x86_64)
 IPSEC_MB := 1

@@ -20,7 +20,7 @@ struct capture_args {
 	struct common_args common;
 	const char *name, *note;
 	struct opt_number version, level, threads, sector_size;
-	struct opt_list raw;
+	struct opt_list raw, unlock;
 	bool no_recheck, dry_run;
 };
 
@@ -39,6 +39,8 @@ static const struct opt options[] = {
 		.help = "do not decompress and compare every chunk after it was compressed" },
 	{ .name = "raw", .kind = OPT_LIST, .offset = FIELD(raw), .value = "VOL",
 		.help = "take every byte of a volume (partition number, label, UUID or GPT name; 'all' volumes; 'gaps': all between partitions); repeatable" },
+	{ .name = "unlock", .kind = OPT_LIST, .offset = FIELD(unlock), .value = "VOL=FILE",
+		.help = "open a LUKS container with the passphrase or key in a file and store what is used inside, still encrypted; repeatable" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
 	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show what would be captured, write nothing" },
@@ -109,6 +111,8 @@ static void fill_options(struct capture_args *a, const struct disk_paths *disks,
 		.out_fd = STDOUT_FILENO,
 	};
 	split_raw(&a->raw, ret);
+	if (a->unlock.nr)
+		ret->unlocks = a->unlock.items;
 }
 
 static int check_values(const struct capture_args *a, struct err *e)
@@ -116,6 +120,11 @@ static int check_values(const struct capture_args *a, struct err *e)
 	if (a->name && !img_name_ok(a->name))
 		return err_set(e, ERR_USAGE, 0, "--name: '%s' is not 1 to 64 of the characters A-Z a-z 0-9 . _ -, not beginning with . or -",
 			a->name);
+	for (size_t i = 0; i < a->unlock.nr; i++) {
+		const char *equals = strchr(a->unlock.items[i], '=');
+		if (!equals || equals == a->unlock.items[i] || !equals[1])
+			return err_set(e, ERR_USAGE, 0, "--unlock: '%s' is not VOL=FILE", a->unlock.items[i]);
+	}
 	if (a->sector_size.given && !is_pow2(a->sector_size.n))
 		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
 	return 0;

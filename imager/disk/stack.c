@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct stack_kind *const stack_kinds[] = { &stack_lvm, NULL };
+const struct stack_kind *const stack_kinds[] = { &stack_lvm, &stack_luks, NULL };
 
 /* One more zeroed element at the end of a list; room is a power of two. */
 static void *grow(void *list, size_t *nr, size_t size, struct err *e)

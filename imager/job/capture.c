@@ -214,14 +214,35 @@ static void describe_device(struct img_disk *d, const char *path)
 	snprintf(d->serial, sizeof(d->serial), "%s", dev.serial);
 }
 
+static size_t count_words(const char *const *list)
+{
+	size_t nr = 0;
+
+	while (list && list[nr])
+		nr++;
+	return nr;
+}
+
+/* Every word of the command line means something. */
+static int check_words(const struct capture_options *o, const struct plan_options *po, struct err *e)
+{
+	for (size_t i = 0; po->raw_found && o->raw_volumes && o->raw_volumes[i]; i++)
+		if (!po->raw_found[i])
+			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", o->raw_volumes[i]);
+	for (size_t i = 0; po->unlock_found && o->unlocks && o->unlocks[i]; i++)
+		if (!po->unlock_found[i])
+			return err_set(e, ERR_USAGE, 0, "--unlock: there is no LUKS container '%.*s' (a partition number, label or UUID)",
+				(int)strcspn(o->unlocks[i], "="), o->unlocks[i]);
+	return 0;
+}
+
 static int plan(struct capture *cap, struct err *e)
 {
 	const struct capture_options *o = cap->o;
-	size_t nr_raw = 0;
-	while (o->raw_volumes && o->raw_volumes[nr_raw])
-		nr_raw++;
-	AUTO_FREE bool *raw_found = alloc_array(nr_raw, sizeof(*raw_found));
-	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found };
+	AUTO_FREE bool *raw_found = alloc_array(count_words(o->raw_volumes), sizeof(*raw_found));
+	AUTO_FREE bool *unlock_found = alloc_array(count_words(o->unlocks), sizeof(*unlock_found));
+	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found,
+		.unlocks = o->unlocks, .unlock_found = unlock_found };
 
 	if (o->image && strcmp(o->image, "-") && img_writer_may_make(o->image, e) < 0)
 		return -1;
@@ -240,10 +261,8 @@ static int plan(struct capture *cap, struct err *e)
 	}
 	if (plan_volumes(cap->m, cap->sources, &po, cap->p, e) < 0)
 		return -1;
-	for (size_t i = 0; i < nr_raw; i++)
-		if (raw_found && !raw_found[i])
-			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')",
-				o->raw_volumes[i]);
+	if (check_words(o, &po, e) < 0)
+		return -1;
 	img_manifest_number(cap->m);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);

@@ -21,6 +21,8 @@ struct plan_options {
 	bool raw_gaps;
 	const char *const *raw_volumes; /* NULL-terminated, may be NULL; "all" means every volume */
 	bool *raw_found;                /* NULL, or one for each of raw_volumes: set when it means a volume */
+	const char *const *unlocks;     /* "VOL=FILE", NULL-terminated; may be NULL */
+	bool *unlock_found;             /* as raw_found, for containers */
 };
 
 /*

@@ -174,20 +174,39 @@ static int take_sets(struct plan *p, const struct stack_kind *kind, struct stack
 	return 0;
 }
 
-static const char *no_key(void *arg, size_t member, const char *label, const char *uuid)
+/* The file that --unlock names for a container. */
+struct key_ring {
+	const struct plan *p;
+	const struct waiting *w;
+};
+
+static const char *find_key_file(void *arg, size_t member, const char *label, const char *uuid)
 {
-	(void)arg;
-	(void)member;
-	(void)label;
-	(void)uuid;
-	return NULL;
+	const struct key_ring *ring = arg;
+	const struct plan_options *o = ring->p->o;
+	const char *found = NULL;
+
+	for (size_t i = 0; o->unlocks && o->unlocks[i]; i++) {
+		const char *equals = strchr(o->unlocks[i], '=');
+		char word[300];
+		if (!equals || (size_t)(equals - o->unlocks[i]) >= sizeof(word))
+			continue;
+		snprintf(word, sizeof(word), "%.*s", (int)(equals - o->unlocks[i]), o->unlocks[i]);
+		if (!device_is_called(ring->p, ring->w->list[member], word, label, uuid))
+			continue;
+		found = equals + 1;
+		if (o->unlock_found)
+			o->unlock_found[i] = true;
+	}
+	return found;
 }
 
 static int assemble(struct plan *p, const struct stack_kind *kind, bool is_last, bool *ret_new, struct err *e)
 {
-	struct stack_keys keys = { .key_file = no_key };
 	struct stack_sets sets = { 0 };
 	struct waiting w;
+	struct key_ring ring = { .p = p, .w = &w };
+	struct stack_keys keys = { .key_file = find_key_file, .arg = &ring };
 
 	int r = find_waiting(p, kind, &w, e);
 	if (r == 0 && w.nr)

@@ -4,7 +4,6 @@
 
 requires_loop
 requires pvcreate vgcreate lvcreate vgcfgbackup vgcfgrestore mke2fs e2fsck debugfs python3
-LV_TOOL=$ROOT/tests/tools/lvm_lv.py
 loops=()
 
 # attach FILE [OFFSET LENGTH]: a loop device for it, in $loop
@@ -38,6 +37,11 @@ lvm_create() {
 	local name=$1 size=$2
 	shift 2
 	lvm_run lvcreate -an -Zn -Wn -L "$size" -n "$name" "$@"
+}
+
+# lv_tool ARGUMENT...: tests/tools/lvm_lv.py
+lv_tool() {
+	python3 "$ROOT/tests/tools/lvm_lv.py" "$@"
 }
 
 # pv_uuid DEVICE

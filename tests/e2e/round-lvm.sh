@@ -41,9 +41,9 @@ make_ext4 root 64M -b 4096
 make_ext4 data 48M -b 4096 -L data -U 11111111-2222-3333-4444-555555555555
 make_swap swap 8M
 for lv in root data swap; do
-	"$LV_TOOL" put text $lv $lv "${places[@]}"
+	lv_tool put text $lv $lv "${places[@]}"
 done
-[ "$("$LV_TOOL" where text root "${places[@]}" | wc -l)" -gt 1 ] || fail "'root' is in one piece"
+[ "$(lv_tool where text root "${places[@]}" | wc -l)" -gt 1 ] || fail "'root' is in one piece"
 
 # What must be stored of the group: label and metadata areas, and what the file systems use, at 4 KiB.
 used=0
@@ -62,7 +62,7 @@ stored=$(json_get out 'sum(d["result"]["regions"][v["region"]]["stored_bytes"] f
 meta=$((2 * (1 << 20))) # label and metadata area of each fill the MiB before the first extent
 [ "$stored" -eq $((used + meta + 4096)) ] || fail "$stored bytes stored, $used are used, and 4096 of swap"
 json_get out '"\n".join("disk%d %d %d" % (s["disk"] + 1, s["start"], s["length"]) for s in d["result"]["volumes"][4]["segments"])' >got
-"$LV_TOOL" where text root "${places[@]}" >want
+lv_tool where text root "${places[@]}" >want
 cmp got want
 run_calco info group.calco
 expect_text out 'vg/root' 'vg/data'
@@ -76,10 +76,10 @@ run_calco restore group.calco new-disk1 new-disk2 --confirm new-disk1 --confirm 
 run_calco verify group.calco --against new-disk1 --against new-disk2
 ! grep -a -F -m 1 "$MARKER" new-disk1 new-disk2 >/dev/null || fail "free extents came along"
 for lv in root data; do
-	"$LV_TOOL" get text $lv got "${places[@]/disk/new-disk}"
+	lv_tool get text $lv got "${places[@]/disk/new-disk}"
 	same_volume $lv got
 done
-"$LV_TOOL" get text swap got "${places[@]/disk/new-disk}"
+lv_tool get text swap got "${places[@]/disk/new-disk}"
 cmp -n 4096 swap got
 get_partition new-disk1 1 got
 same_volume boot got
@@ -94,6 +94,6 @@ detach_all
 run_calco capture disk1 disk2 raw.calco --raw vg/data --dry-run --json
 json_true out '[v["raw"] for v in d["result"]["volumes"] if v["name"] == "vg/data"] == ["asked"]'
 debugfs -w -R "ssv state 0" root >/dev/null 2>&1
-"$LV_TOOL" put text root root "${places[@]}"
+lv_tool put text root root "${places[@]}"
 expect_exit 4 "$CALCO" capture disk1 disk2 dirty.calco
 expect_text err "'vg/root' \(ext4\) is not safe to copy" 'raw vg/root'

@@ -20,7 +20,7 @@ uuid1=$(pv_uuid "$pv1") uuid2=$(pv_uuid "$pv2")
 detach_all
 for lv in root data; do
 	make_ext4 $lv 24M -L $lv -U random
-	"$LV_TOOL" put text $lv $lv "${places[@]}"
+	lv_tool put text $lv $lv "${places[@]}"
 done
 
 expect_exit 4 "$CALCO" capture one one.calco --json
@@ -44,7 +44,7 @@ json_true out '[(s["disk"], v["name"]) for v in d["result"]["volumes"] if v["kin
 truncate -s 64M new1 new2
 run_calco restore both.calco new1 new2 --confirm new1 --confirm new2
 for lv in root data; do
-	"$LV_TOOL" get text $lv got "$uuid1=new1@0" "$uuid2=new2@0"
+	lv_tool get text $lv got "$uuid1=new1@0" "$uuid2=new2@0"
 	same_volume $lv got
 done
 
