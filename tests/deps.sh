@@ -10,7 +10,7 @@ packages() {
 		[ "$(dpkg --print-architecture)" != amd64 ] || echo libipsec-mb-dev
 		;;
 	check) echo attr binutils btrfs-progs check bash e2fsprogs dosfstools mtools fdisk gdisk openssl util-linux mount kmod python3 \
-		ntfs-3g exfatprogs exfat-fuse fuse3 f2fs-tools lvm2 cryptsetup-bin \
+		ntfs-3g exfatprogs exfat-fuse fuse3 f2fs-tools lvm2 cryptsetup-bin mdadm \
 		zstd xfsprogs xz-utils man-db groff-base procps shellcheck time ;;
 	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;
 	fuzz) echo clang libclang-rt-dev ;;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The kinds of stacks, and the lists they fill; see stack.h. */
+/* The kinds of stacks, in the order in which they are asked, and the lists they fill; see stack.h. */
 #include "imager/disk/stack.h"
 
 #include "base/arith.h"
@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct stack_kind *const stack_kinds[] = { &stack_lvm, &stack_luks, NULL };
+const struct stack_kind *const stack_kinds[] = { &stack_md, &stack_lvm, &stack_luks, NULL };
 
 /* One more zeroed element at the end of a list; room is a power of two. */
 static void *grow(void *list, size_t *nr, size_t size, struct err *e)
@@ -56,6 +56,16 @@ int stack_add_used(struct stack_set *s, size_t member, uint64_t start, uint64_t 
 	return 0;
 }
 
+int stack_add_zero(struct stack_set *s, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct stack_range *r = grow(&s->zero, &s->nr_zero, sizeof(*r), e);
+
+	if (!r)
+		return -1;
+	*r = (struct stack_range){ member, start, len };
+	return 0;
+}
+
 int stack_add_arm(struct stack_set *s, size_t member, uint64_t start, uint64_t len, struct err *e)
 {
 	struct stack_range *r = grow(&s->arm, &s->nr_arm, sizeof(*r), e);
@@ -88,6 +98,7 @@ void stack_sets_release(struct stack_sets *s)
 		free(set->members);
 		free(set->volumes);
 		free(set->used);
+		free(set->zero);
 		free(set->arm);
 	}
 	free(s->list);

@@ -21,6 +21,7 @@ enum stack_verdict {
 	STACK_OPEN,    /* its volumes are mapped */
 	STACK_RAW,     /* every byte of its members is taken; notice says why */
 	STACK_MISSING, /* members are not at hand; detail names them */
+	STACK_ALONE,   /* members are not at hand, and this one is looked at as if it stood alone */
 };
 
 /* Bytes of a member. */
@@ -50,8 +51,9 @@ struct stack_set {
 	size_t nr_members;
 	struct stack_volume *volumes; /* owned */
 	size_t nr_volumes;
-	struct stack_range *used, *arm; /* owned: metadata, in members; what makes a mounter accept a member */
-	size_t nr_used, nr_arm;
+	/* Owned: metadata in members; what must be zero unless a volume uses it; what makes a mounter accept a member. */
+	struct stack_range *used, *zero, *arm;
+	size_t nr_used, nr_zero, nr_arm;
 	char reason[32], detail[300], notice[200];
 };
 
@@ -102,6 +104,7 @@ int stack_add_member(struct stack_set *s, size_t member, struct err *e);
 /* stack_add_volume - a new empty volume; NULL and *e when memory is gone. Earlier pointers into the list become invalid. */
 struct stack_volume *stack_add_volume(struct stack_set *s, struct err *e);
 int stack_add_used(struct stack_set *s, size_t member, uint64_t start, uint64_t len, struct err *e);
+int stack_add_zero(struct stack_set *s, size_t member, uint64_t start, uint64_t len, struct err *e);
 int stack_add_arm(struct stack_set *s, size_t member, uint64_t start, uint64_t len, struct err *e);
 /* stack_add_raw - one member alone, taken raw, with the reason as notice */
 int stack_add_raw(struct stack_sets *s, size_t member, const char *why, struct err *e);

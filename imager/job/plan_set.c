@@ -84,6 +84,11 @@ int plan_set(struct plan *p, struct plan_set *set, struct err *e)
 			count_area(&use, r->member, r->start, r->len, e) < 0)
 			return -1;
 	}
+	for (size_t i = 0; i < set->s.nr_zero; i++) {
+		const struct stack_range *r = &set->s.zero[i];
+		if (device_mark(p, set->device_of[r->member], r->start, r->len, EXT_ZERO, e) < 0)
+			return -1;
+	}
 	for (size_t i = 0; i < set->s.nr_arm; i++) {
 		const struct stack_range *r = &set->s.arm[i];
 		size_t dev = set->device_of[r->member];

@@ -69,12 +69,13 @@ static int find_waiting(const struct plan *p, const struct stack_kind *kind, str
 	return 0;
 }
 
-static void take_raw(struct plan *p, const struct stack_set *s, const struct waiting *w)
+/* Members that make no set are leaves: whole, or as what a driver takes them for. */
+static void give_up(struct plan *p, const struct stack_set *s, const struct waiting *w)
 {
 	for (size_t i = 0; i < s->nr_members; i++) {
 		struct plan_device *d = p->devices[w->list[s->members[i]]];
 		d->fate = DEVICE_LEAF;
-		d->raw_forced = true;
+		d->raw_forced = s->verdict == STACK_RAW;
 		snprintf(d->why_raw, sizeof(d->why_raw), "%.199s", s->notice);
 	}
 }
@@ -160,14 +161,13 @@ static int take_sets(struct plan *p, const struct stack_kind *kind, struct stack
 {
 	for (size_t i = 0; i < sets->nr; i++) {
 		struct stack_set *s = &sets->list[i];
-		if (s->verdict == STACK_MISSING) {
-			if (is_last)
-				return refuse_missing(p, s, w, e);
+		if (s->verdict == STACK_MISSING && is_last)
+			return refuse_missing(p, s, w, e);
+		if (s->verdict == STACK_MISSING || (s->verdict == STACK_ALONE && !is_last))
 			continue;
-		}
 		*ret_new = true;
-		if (s->verdict == STACK_RAW)
-			take_raw(p, s, w);
+		if (s->verdict != STACK_OPEN)
+			give_up(p, s, w);
 		else if (accept_set(p, kind, s, w, e) < 0)
 			return -1;
 	}
