@@ -21,7 +21,7 @@ enum stack_verdict {
 	STACK_OPEN,    /* its volumes are mapped */
 	STACK_RAW,     /* every byte of its members is taken; notice says why */
 	STACK_MISSING, /* members are not at hand; detail names them */
-	STACK_ALONE,   /* members are not at hand, and this one is looked at as if it stood alone */
+	STACK_ALONE,   /* members are not at hand; this one is taken whole, and told by what a driver sees in it */
 };
 
 /* Bytes of a member. */

@@ -71,7 +71,7 @@ int plan_find_fs_sets(struct plan *p, struct err *e)
 	for (size_t i = 0; i < p->nr_devices; i++) {
 		struct plan_device *d = p->devices[i];
 		struct fsd_signature s;
-		if (d->fate != DEVICE_LEAF || d->raw_forced || d->raw_asked)
+		if (d->fate != DEVICE_LEAF || d->raw_forced || d->raw_asked || d->is_alone)
 			continue;
 		int is_member = fsd_find_member(d->src, &d->member, e);
 		if (is_member < 0 && !blk_is_medium_error(e))

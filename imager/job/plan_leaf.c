@@ -3,6 +3,7 @@
 #include "imager/job/plan_volumes.h"
 
 #include "base/arith.h"
+#include "base/size.h"
 #include "imager/disk/table.h"
 
 #include <stdio.h>
@@ -94,6 +95,26 @@ void plan_notice(const struct plan *p, size_t dev, const struct img_volume *v)
 		progress_notice(p->p, "%s (%s): %s", d->name, v->type, v->notice);
 }
 
+/*
+ * A file system that can be seen in one member of a mirror (its superblock stands at the end). Of a part of the blocks the restored members would differ
+ * from each other wherever no file lies.
+ */
+static int make_whole(struct fsd_volume **v, const struct blk_set *set, struct err *e)
+{
+	char why[200], size[32];
+	struct fsd_volume *raw;
+
+	size_format(set->members[0]->size, size);
+	snprintf(why, sizeof(why), "taken raw: %.31s in a member of a Linux RAID; members stay equal only block for block, so all %s are copied, free space too",
+		fsd_get_info(*v)->type, size);
+	if (fsd_open(set, true, &raw, e) < 0)
+		return -1;
+	fsd_close(*v);
+	*v = raw;
+	snprintf(raw->info.notice, sizeof(raw->info.notice), "%s", why);
+	return 0;
+}
+
 /* Open the volume of a device, raw where asked; refuse what is not safe. */
 static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, struct fsd_volume **ret, bool *ret_raw, struct err *e)
 {
@@ -101,6 +122,8 @@ static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, st
 	AUTO(fsd_volume) struct fsd_volume *v = NULL;
 
 	if (fsd_open(set, d->raw_forced || d->raw_asked, &v, e) < 0)
+		return -1;
+	if (d->is_alone && v->driver != &fsd_raw && make_whole(&v, set, e) < 0)
 		return -1;
 	const struct fsd_info *info = fsd_get_info(v);
 	*ret_raw = d->raw_asked || device_is_asked_raw(p, dev, info->label, info->uuid);

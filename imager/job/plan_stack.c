@@ -69,13 +69,14 @@ static int find_waiting(const struct plan *p, const struct stack_kind *kind, str
 	return 0;
 }
 
-/* Members that make no set are leaves: whole, or as what a driver takes them for. */
+/* Members that make no set are leaves. */
 static void give_up(struct plan *p, const struct stack_set *s, const struct waiting *w)
 {
 	for (size_t i = 0; i < s->nr_members; i++) {
 		struct plan_device *d = p->devices[w->list[s->members[i]]];
 		d->fate = DEVICE_LEAF;
 		d->raw_forced = s->verdict == STACK_RAW;
+		d->is_alone = s->verdict == STACK_ALONE;
 		snprintf(d->why_raw, sizeof(d->why_raw), "%.199s", s->notice);
 	}
 }

@@ -31,6 +31,7 @@ struct plan_device {
 	enum device_fate fate;
 	const struct stack_kind *kind;/* of a member */
 	bool raw_asked, raw_forced;
+	bool is_alone;                /* one of a mirror without the others: whatever a driver sees in it */
 	char why_raw[200];            /* notice of one that is forced */
 	uint32_t volume;              /* in the manifest, once it is there */
 	size_t fs_set;                /* in plan.fs_sets; SIZE_MAX: stands alone */

@@ -92,7 +92,10 @@ for version in 1.2 1.1 1.0 0.90; do
 done
 
 make_mirror 1.2
-expect_raw '' one # one of two: as before, whole
+make_mirror 1.0
+expect_raw "ext4 in a member of a Linux RAID.*all 60.0 MiB" one # one of two: whole, also where the file system can be seen from outside
+make_mirror 1.2
+expect_raw "" one
 put_super two 1.2 1 events=43
 expect_raw '' one two
 put_super two 1.2 1 clean=0
