@@ -149,6 +149,18 @@ static void list_choices(const struct img_manifest *m, char *out, size_t size)
 	}
 }
 
+/* A logical volume, or what else has no region of its own. */
+static const struct img_volume *volume_above(const struct img_manifest *m, const char *word)
+{
+	for (size_t i = 0; i < m->nr_volumes; i++) {
+		const struct img_volume *v = &m->volumes[i];
+		if (v->region == IMG_NO_INDEX && ((v->name[0] && !strcmp(v->name, word)) || (v->label[0] && !strcmp(v->label, word)) ||
+			(v->uuid[0] && !strcasecmp(v->uuid, word))))
+			return v;
+	}
+	return NULL;
+}
+
 int img_find_region(const struct img_manifest *m, const char *word, size_t *ret, struct err *e)
 {
 	size_t found = 0;
@@ -162,6 +174,11 @@ int img_find_region(const struct img_manifest *m, const char *word, size_t *ret,
 	}
 	if (found == 1)
 		return 0;
+	const struct img_volume *above = found ? NULL : volume_above(m, word);
+	if (above) {
+		err_set(e, ERR_USAGE, 0, "'%s' lies on other volumes of the image and cannot be written alone", word);
+		return err_hint(e, "name what it lies on, as 'calco info' shows it, or restore all disks");
+	}
 	list_choices(m, choices, sizeof(choices));
 	if (found) {
 		err_set(e, ERR_USAGE, 0, "'%s' names %zu volumes of the image; it has %s", word, found, choices);

@@ -52,3 +52,5 @@ done
 truncate -s 64M single
 run_calco restore both.calco single --only "$uuid2" --confirm single
 cmp single new2
+expect_exit 2 "$CALCO" restore both.calco single --only vg/root --confirm single
+expect_text err "'vg/root' lies on other volumes of the image"
