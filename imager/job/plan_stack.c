@@ -152,7 +152,7 @@ static int refuse_missing(const struct plan *p, const struct stack_set *s, const
 
 	device_where(p, w->list[s->members[0]], where, sizeof(where));
 	err_set(e, ERR_REFUSED, 0, "%s is a part of %s: %s", where, s->name, s->detail);
-	err_hint(e, "capture all its disks together: calco capture DISK DISK... IMAGE; or every block of what is there: --raw");
+	err_hint(e, "capture all its disks together: calco capture DISK DISK... IMAGE; or take every block of what is there: --raw VOL");
 	return err_reason(e, s->reason[0] ? s->reason : "set-member");
 }
 

@@ -1,0 +1,54 @@
+#!/bin/bash
+# btrfs over two disks: captured together, and btrfs finds all of it on the copies; one alone is refused with the name of the other.
+. "$(dirname "$0")/functions.sh"
+requires_loop
+requires mkfs.btrfs btrfs wipefs
+grep -qw btrfs /proc/filesystems || modprobe btrfs 2>/dev/null || skip "the kernel has no btrfs"
+
+# attach_pair FILE FILE: loop devices $one and $two that btrfs knows of
+attach_pair() {
+	one=$(losetup --find --show "$1")
+	two=$(losetup --find --show "$2")
+	btrfs device scan "$one" "$two" >/dev/null 2>&1 || true # there may be none yet
+}
+
+detach_pair() {
+	btrfs device scan -u "$one" >/dev/null 2>&1 || true
+	losetup -d "$one" "$two"
+}
+
+cd "$T"
+cleanup_fn sh -c "umount '$T/mnt' 2>/dev/null; losetup -nO NAME,BACK-FILE | awk -v t='$T/' 'index(\$2, t) == 1 { print \$1 }' | xargs -r losetup -d"
+sample_tree tree
+mkdir mnt
+for mode in single raid1 raid0; do
+	rm -f disk1 disk2 image.calco
+	{ head -c 8M /dev/zero; yes garbage | head -c 192M; } >disk1 || true
+	cp disk1 disk2
+	attach_pair disk1 disk2
+	mkfs.btrfs -q -K -d $mode -m raid1 -L pair "$one" "$two" >/dev/null
+	mount -t btrfs "$one" mnt
+	cp -a tree mnt
+	umount mnt
+	detach_pair
+	run_calco capture disk1 disk2 dry.calco --dry-run --json
+	[ "$(json_get out 'd["result"]["volumes"][0]["driver"]')" != raw ] || skip "there is no driver for btrfs"
+	expect_exit 4 "$CALCO" capture disk2 alone.calco --json
+	json_true out 'd["error"]["reason"] == "set-member"'
+	run_calco capture disk2 alone.calco --raw all --dry-run
+	run_calco capture disk1 disk2 image.calco
+	run_calco info image.calco --json
+	json_true out '[(v["kind"], v["type"]) for v in d["result"]["volumes"]] == [("disk", "btrfs")] * 2 + [("set", "btrfs")]'
+	json_true out 'd["result"]["stored_bytes"] < 40 << 20'
+	for disk in new1 new2; do
+		yes other | head -c 200M >$disk || true
+	done
+	run_calco restore image.calco new1 new2 --confirm new1 --confirm new2 --scrub none
+	run_calco verify image.calco --against new1 --against new2
+	attach_pair new1 new2
+	btrfs check --check-data-csum "$one" >found 2>&1 || { cat found >&2; fail "$mode: btrfs finds errors"; }
+	mount -t btrfs -o ro "$one" mnt
+	diff -r --no-dereference tree mnt/tree || fail "$mode: other files"
+	umount mnt
+	detach_pair
+done
