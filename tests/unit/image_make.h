@@ -107,6 +107,7 @@ static inline void make_volumes(uint64_t *seed, struct img_manifest *m, unsigned
 		make_text(seed, v->uuid, sizeof(v->uuid));
 		make_text(seed, v->reason, sizeof(v->reason));
 		make_text(seed, v->notice, sizeof(v->notice));
+		make_text(seed, v->name, sizeof(v->name));
 		make_ranges(seed, m, &v->segments, &v->nr_segments, 3);
 		make_ranges(seed, m, &v->arm, &v->nr_arm, 3);
 		make_ranges(seed, m, &v->skipped, &v->nr_skipped, 1);

@@ -45,6 +45,7 @@ static void same_manifest(const struct img_manifest *a, const struct img_manifes
 		ck_assert(x->size == y->size && x->used_bytes == y->used_bytes && x->block_size == y->block_size && x->region == y->region);
 		ck_assert(!strcmp(x->driver, y->driver) && !strcmp(x->type, y->type) && !strcmp(x->label, y->label));
 		ck_assert(!strcmp(x->uuid, y->uuid) && !strcmp(x->reason, y->reason) && !strcmp(x->notice, y->notice));
+		ck_assert_str_eq(x->name, y->name);
 		same_ranges(x->segments, x->nr_segments, y->segments, y->nr_segments);
 		same_ranges(x->arm, x->nr_arm, y->arm, y->nr_arm);
 		same_ranges(x->skipped, x->nr_skipped, y->skipped, y->nr_skipped);
