@@ -54,3 +54,21 @@ run_calco restore both.calco single --only "$uuid2" --confirm single
 cmp single new2
 expect_exit 2 "$CALCO" restore both.calco single --only vg/root --confirm single
 expect_text err "'vg/root' lies on other volumes of the image"
+
+# A restore over disks that hold a group, cut short at any write: neither disk is a physical volume until it is complete, and the same command completes it.
+[ -f "$TOOLS/faults.so" ] || exit 0
+CALCO_FAULT_COUNT=$T/count CALCO_FAULT=write:1000000 LD_PRELOAD=$TOOLS/faults.so "$CALCO" restore both.calco new1 new2 --confirm new1 --confirm new2 --state counted >out 2>&1
+nr=$(tr -dc 0-9 <count)
+for part in 75 90 99; do # the first half are those that disarm, sector by sector
+	cp one cut1
+	cp two cut2
+	rm -f state
+	CALCO_FAULT=write:$((nr * part / 100)) LD_PRELOAD=$TOOLS/faults.so "$CALCO" restore both.calco cut1 cut2 --confirm cut1 --confirm cut2 --state state >out 2>&1 &&
+		fail "write $part of 100 did not fail"
+	for disk in cut1 cut2; do
+		[ -z "$(blkid -p -o value -s TYPE $disk)" ] || fail "$disk is armed after $part of 100 writes"
+	done
+	run_calco restore both.calco cut1 cut2 --confirm cut1 --confirm cut2 --state state
+	run_calco verify both.calco --against cut1 --against cut2
+	cmp -n 2048 one cut1
+done
