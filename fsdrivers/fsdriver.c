@@ -79,6 +79,7 @@ struct checked_emit {
 	struct fsd_volume *v;
 	fsd_extent_fn extent;
 	fsd_range_fn range;
+	fsd_patch_fn patch;
 	void *arg;
 };
 
@@ -120,6 +121,24 @@ int fsd_arm_ranges(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct er
 	struct checked_emit c = { .v = v, .range = emit, .arg = arg };
 
 	return v->driver->arm_ranges(v, range_clipped, &c, e);
+}
+
+static int patch_checked(void *arg, size_t member, uint64_t start, const void *bytes, size_t len, struct err *e)
+{
+	struct checked_emit *c = arg;
+
+	if (member >= c->v->set.nr || !range_inside(start, len, c->v->set.members[member]->size))
+		return err_set(e, ERR_CORRUPT, 0, "%s: a replay would write %llu+%zu, outside the volume", c->v->info.type, (unsigned long long)start, len);
+	return c->patch(c->arg, member, start, bytes, len, e);
+}
+
+int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e)
+{
+	struct checked_emit c = { .v = v, .patch = emit, .arg = arg };
+
+	if (!v->driver->replay)
+		return err_set(e, ERR_UNSUPPORTED, 0, "journals of %s are not replayed", v->info.type);
+	return v->driver->replay(v, patch_checked, &c, ret, e);
 }
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v)

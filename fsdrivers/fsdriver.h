@@ -37,6 +37,7 @@ struct fsd_info {
 	uint32_t granule;    /* 512..4096, power of two: every boundary map() emits is a multiple of it, or the volume's end */
 	uint64_t used_bytes; /* from the file system's own counters; a display value, never trusted */
 	enum fsd_state state;
+	bool can_replay;     /* FSD_REPLAYABLE, and fsd_replay() may tell what it will be then */
 	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "set-member", "suspended" */
 	char detail[200];    /* one sentence for the person: what was found */
 	char advice[200];    /* what to do next: "run e2fsck -p /dev/x, or mount and unmount it" */
@@ -68,6 +69,15 @@ typedef int (*fsd_extent_fn)(void *arg, size_t member, uint64_t start, uint64_t 
 
 /* emit(arg, member, start, len): see fsd_driver.arm_ranges */
 typedef int (*fsd_range_fn)(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e);
+
+/* emit(arg, member, start, bytes, len): see fsd_driver.replay */
+typedef int (*fsd_patch_fn)(void *arg, size_t member, uint64_t start, const void *bytes, size_t len, struct err *e);
+
+/* What a replay came to. */
+struct fsd_replayed {
+	uint32_t nr_transactions;
+	uint64_t nr_blocks; /* that differ or may differ from the volume, those that say that nothing is due included */
+};
 
 /* First member of each driver's own volume struct. */
 struct fsd_volume {
@@ -103,6 +113,12 @@ struct fsd_driver {
 	 * order, and where some are missing opens the volume as FSD_SET_MEMBER with a detail that tells which.
 	 */
 	int (*member)(struct blk_source *src, struct fsd_member *ret, struct err *e);
+	/*
+	 * Optional, for volumes that are FSD_REPLAYABLE: emit what a replay of the journal would write, each byte once, in any order. The
+	 * source is only read. ERR_CORRUPT: the journal is damaged; ERR_REFUSED with a reason or ERR_UNSUPPORTED: not ours to replay.
+	 * What was emitted before an error is of no use. Opened anew through those bytes, the volume tells its state after the replay.
+	 */
+	int (*replay)(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e);
 };
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
@@ -129,6 +145,9 @@ int fsd_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e);
 
 /* fsd_arm_ranges - the driver's arm_ranges(), cut to the members' sizes */
 int fsd_arm_ranges(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct err *e);
+
+/* fsd_replay - the driver's replay(), checked like fsd_map(); ERR_UNSUPPORTED where it has none */
+int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e);
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v);
 const char *fsd_state_name(enum fsd_state s);

@@ -4,7 +4,7 @@
  *
  * An own parser and not libext2fs, because every byte is hostile here and nothing may ever be written. Reading order:
  * super.c (superblock), layout.c (arithmetic), group.c (descriptors), journal.c and inode.c (the journal's place),
- * state.c (safe to copy?), map.c (used and zero blocks), marks.c and files.c (is all that is in use marked as used?).
+ * state.c (safe to copy?), log.c and replay.c (what the journal would change), map.c (used and zero blocks), marks.c and files.c (is all that is in use marked as used?).
  */
 #include "fsdrivers/ext/ext.h"
 
@@ -148,4 +148,5 @@ const struct fsd_driver fsd_ext = {
 	.map = ext_map,
 	.arm_ranges = ext_arm_ranges,
 	.close = ext_close,
+	.replay = ext_replay,
 };

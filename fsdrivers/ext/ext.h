@@ -221,6 +221,10 @@ int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t
 /* ext_journal_read - find out about the journal. Fails only without memory: whatever looks odd is noted in .odd. */
 int ext_journal_read(struct ext_volume *v, struct err *e);
 
+/* replay.c */
+/* ext_replay - see fsd_driver.replay */
+int ext_replay(struct fsd_volume *fv, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e);
+
 /* state.c */
 /* ext_judge - fill state, reason, detail, advice and notice */
 int ext_judge(struct ext_volume *v, uint32_t nr_bad_groups, struct err *e);

@@ -8,7 +8,7 @@
  * That is done only where everything agrees: the inode with its copy in the superblock (s_jnl_blocks), all
  * checksums, the length, one run of blocks that no other run of it overlaps. Else the journal is kept as it is.
  */
-#include "fsdrivers/ext/ext.h"
+#include "fsdrivers/ext/jbd2.h"
 
 #include "base/span.h"
 
@@ -16,29 +16,15 @@
 #include <stdio.h>
 #include <string.h>
 
-#define JBD2_MAGIC        0xC03B3998U
-#define JBD2_SUPER_V1     3U
-#define JBD2_SUPER_V2     4U
-#define JBD2_SUPER_SIZE   1024U
-#define JBD2_CSUM_V2      0x08U
-#define JBD2_CSUM_V3      0x10U
-#define JBD2_KNOWN        0x3FU        /* revoke, 64bit, async_commit, csum_v2, csum_v3, fast_commit */
-#define MAX_BLOCKS        (1U << 24)   /* mke2fs makes at most 10240000 */
+#define MAX_BLOCKS (1U << 24) /* mke2fs makes at most 10240000 */
 
-/* jbd2 is big-endian */
-static uint32_t be32(struct span *s, size_t off)
-{
-	return __builtin_bswap32(span_le32(s, off));
-}
-
-static bool jbd2_csum_good(const struct ext_volume *v, const uint8_t raw[JBD2_SUPER_SIZE])
+uint32_t jbd2_super_csum(const struct ext_crc *c, const uint8_t raw[JBD2_SUPER_SIZE])
 {
 	static const uint8_t none[4];
-	struct span s = span_of(raw, JBD2_SUPER_SIZE);
-	uint32_t crc = ext_crc32c(&v->crc, ~0U, raw, 0xFC);
+	uint32_t crc = ext_crc32c(c, ~0U, raw, 0xFC);
 
-	crc = ext_crc32c(&v->crc, crc, none, 4);
-	return ext_crc32c(&v->crc, crc, raw + 0x100, JBD2_SUPER_SIZE - 0x100) == be32(&s, 0xFC);
+	crc = ext_crc32c(c, crc, none, 4);
+	return ext_crc32c(c, crc, raw + 0x100, JBD2_SUPER_SIZE - 0x100);
 }
 
 /* Check the journal's superblock; *ret_len is its length in blocks. */
@@ -46,22 +32,22 @@ static int check_jbd2_super(
 	struct ext_volume *v, const uint8_t raw[JBD2_SUPER_SIZE], uint32_t *ret_len, struct err *e)
 {
 	struct span s = span_of(raw, JBD2_SUPER_SIZE);
-	uint32_t type = be32(&s, 0x04), len = be32(&s, 0x10), features = type == JBD2_SUPER_V2 ? be32(&s, 0x28) : 0;
+	uint32_t type = jbd2_be32(&s, 0x04), len = jbd2_be32(&s, 0x10), features = type == JBD2_SUPER_V2 ? jbd2_be32(&s, 0x28) : 0;
 
-	if (be32(&s, 0x00) != JBD2_MAGIC || (type != JBD2_SUPER_V1 && type != JBD2_SUPER_V2))
+	if (jbd2_be32(&s, 0x00) != JBD2_MAGIC || (type != JBD2_SUPER_V1 && type != JBD2_SUPER_V2))
 		return err_set(e, ERR_CORRUPT, 0, "it has no jbd2 superblock");
-	if (be32(&s, 0x0C) != v->sb.block_size)
-		return err_set(e, ERR_CORRUPT, 0, "it has blocks of %u bytes", be32(&s, 0x0C));
+	if (jbd2_be32(&s, 0x0C) != v->sb.block_size)
+		return err_set(e, ERR_CORRUPT, 0, "it has blocks of %u bytes", jbd2_be32(&s, 0x0C));
 	if (len < 2 || len > MAX_BLOCKS || len > v->sb.nr_blocks)
 		return err_set(e, ERR_CORRUPT, 0, "it claims %u blocks", len);
 	if (features & ~JBD2_KNOWN)
 		return err_set(e, ERR_CORRUPT, 0, "it has unknown features 0x%x", features & ~JBD2_KNOWN);
-	if (features & (JBD2_CSUM_V2 | JBD2_CSUM_V3) && !jbd2_csum_good(v, raw))
+	if (features & (JBD2_CSUM_V2 | JBD2_CSUM_V3) && jbd2_super_csum(&v->crc, raw) != jbd2_be32(&s, 0xFC))
 		return err_set(e, ERR_CORRUPT, 0, "its superblock has a wrong checksum");
-	if (be32(&s, 0x14) == 0 || be32(&s, 0x14) >= len)
-		return err_set(e, ERR_CORRUPT, 0, "its log starts at block %u of %u", be32(&s, 0x14), len);
-	v->journal.has_transactions = be32(&s, 0x1C) != 0;
-	v->journal.has_error = be32(&s, 0x20) != 0;
+	if (jbd2_be32(&s, 0x14) == 0 || jbd2_be32(&s, 0x14) >= len)
+		return err_set(e, ERR_CORRUPT, 0, "its log starts at block %u of %u", jbd2_be32(&s, 0x14), len);
+	v->journal.has_transactions = jbd2_be32(&s, 0x1C) != 0;
+	v->journal.has_error = jbd2_be32(&s, 0x20) != 0;
 	*ret_len = len;
 	return 0;
 }

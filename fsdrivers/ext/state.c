@@ -103,6 +103,7 @@ static bool judge_recovery(struct ext_volume *v)
 		set_state(i, FSD_REPLAYABLE, "dirty-journal",
 			"it was not unmounted cleanly: its journal must be replayed");
 		advise(v, "run e2fsck -p %s, or mount and unmount it");
+		i->can_replay = true;
 	} else if (v->journal.has_transactions) {
 		/* The kernel would drop these transactions, e2fsck offers to replay them: not for us to decide. */
 		set_state(i, FSD_REPLAYABLE, "dirty-journal",
