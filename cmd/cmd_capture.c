@@ -21,7 +21,7 @@ struct capture_args {
 	const char *name, *note;
 	struct opt_number version, level, threads, sector_size;
 	struct opt_list raw, unlock;
-	bool no_recheck, dry_run;
+	bool no_recheck, replay, dry_run;
 };
 
 #define FIELD(f) offsetof(struct capture_args, f)
@@ -41,6 +41,8 @@ static const struct opt options[] = {
 		.help = "take every byte of a volume (partition number, label, UUID or GPT name; 'all' volumes; 'gaps': all between partitions); repeatable" },
 	{ .name = "unlock", .kind = OPT_LIST, .offset = FIELD(unlock), .value = "VOL=FILE",
 		.help = "open a LUKS container with the passphrase or key in a file and store what is used inside, still encrypted; repeatable" },
+	{ .name = "replay", .kind = OPT_FLAG, .offset = FIELD(replay),
+		.help = "capture ext3 and ext4 as after a replay of their journals; the disk is not written to" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
 	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show what would be captured, write nothing" },
@@ -107,6 +109,7 @@ static void fill_options(struct capture_args *a, const struct disk_paths *disks,
 		.threads = (unsigned)a->threads.n,
 		.sector_size = (uint32_t)a->sector_size.n,
 		.no_recheck = a->no_recheck,
+		.replay = a->replay,
 		.dry_run = a->dry_run,
 		.out_fd = STDOUT_FILENO,
 	};

@@ -96,6 +96,18 @@ static void report_damages(struct out *out, const struct verify_result *r)
 			r->nr_kept > MAX_DAMAGE_LINES ? "; --json lists up to 1000" : "");
 }
 
+/* What differs on the disk that was captured, for good reason. */
+static void note_replayed(struct out *out, const struct verify_options *o, const struct verify_result *r)
+{
+	bool is_replayed = false;
+
+	for (size_t i = 0; r->manifest && i < r->manifest->nr_volumes; i++)
+		is_replayed |= r->manifest->volumes[i].flags & IMG_VOL_REPLAYED;
+	if (o->against && is_replayed && r->nr_damages)
+		out_line(out, "  The image holds a file system with its journal replayed. The disk that was captured differs in what that changed;\n"
+			"  a disk that was restored does not.");
+}
+
 static void report_text(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)
 {
 	char checked[32], seconds[32], root[2 * IMG_ID_SIZE + 1] = "";
@@ -133,6 +145,7 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 		else
 			report_text(out, o, &r, !ret);
 		report_damages(out, &r);
+		note_replayed(out, o, &r);
 	}
 	img_manifest_free(r.manifest);
 	free(r.damages);

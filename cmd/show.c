@@ -70,7 +70,8 @@ static void state_cell(struct out_table *t, const struct img_volume *v)
 	if (v->flags & (IMG_VOL_RAW_ASKED | IMG_VOL_RAW_FALLBACK))
 		snprintf(text, sizeof(text), "taken raw%s", v->flags & IMG_VOL_RAW_ASKED ? " as asked" : "");
 	else
-		snprintf(text, sizeof(text), "%s%s", fsd_state_name(v->state), v->flags & IMG_VOL_SKIPPED ? ", content skipped" : "");
+		snprintf(text, sizeof(text), "%s%s%s", fsd_state_name(v->state), v->flags & IMG_VOL_REPLAYED ? ", journal replayed" : "",
+			v->flags & IMG_VOL_SKIPPED ? ", content skipped" : "");
 	out_cell_str(t, text);
 }
 

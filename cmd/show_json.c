@@ -133,6 +133,7 @@ static void volume(struct out *o, const struct img_volume *v)
 	out_str(o, "state", NULL, fsd_state_name(v->state));
 	out_str(o, "reason", NULL, v->reason[0] ? v->reason : NULL);
 	out_str(o, "raw", NULL, raw_word(v->flags));
+	out_bool(o, "replayed", NULL, v->flags & IMG_VOL_REPLAYED);
 	out_str(o, "notice", NULL, v->notice[0] ? v->notice : NULL);
 	out_u64(o, "size", NULL, v->size);
 	out_u64(o, "used_bytes", NULL, v->used_bytes);

@@ -198,7 +198,7 @@ static int get_volume(struct cursor *c, struct img_manifest *m, size_t index, st
 	get_str(&en, v->uuid, sizeof(v->uuid));
 	get_str(&en, v->reason, sizeof(v->reason));
 	get_str(&en, v->notice, sizeof(v->notice));
-	if (en.s.bad || v->kind < 1 || v->kind > 5 || v->state > 5 || v->flags > 7)
+	if (en.s.bad || v->kind < 1 || v->kind > 5 || v->state > 5 || v->flags > 15)
 		return cursor_corrupt(e, "a volume's description");
 	if ((v->parent != IMG_NO_INDEX && v->parent >= index) || (v->region != IMG_NO_INDEX && v->region >= m->nr_regions))
 		return cursor_corrupt(e, "a volume's place in the tree");

@@ -53,7 +53,7 @@ struct img_region {
 };
 
 enum img_volume_kind { IMG_VOL_PARTITION = 1, IMG_VOL_DISK = 2, IMG_VOL_LV = 3, IMG_VOL_CRYPT = 4, IMG_VOL_SET = 5 };
-enum img_volume_flags { IMG_VOL_RAW_ASKED = 1, IMG_VOL_RAW_FALLBACK = 2, IMG_VOL_SKIPPED = 4 };
+enum img_volume_flags { IMG_VOL_RAW_ASKED = 1, IMG_VOL_RAW_FALLBACK = 2, IMG_VOL_SKIPPED = 4, IMG_VOL_REPLAYED = 8 };
 
 struct img_volume {
 	uint32_t parent;  /* index of an earlier volume, or IMG_NO_INDEX */

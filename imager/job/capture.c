@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/blk.h"
 #include "base/hash.h"
+#include "base/overlay.h"
 #include "base/pipeline.h"
 #include "base/random.h"
 #include "imager/disk/device.h"
@@ -27,6 +28,8 @@ struct capture {
 	const struct progress *p;
 	struct img_manifest *m;
 	struct blk_source *sources[IMG_MAX_DISKS];
+	struct blk_overlay *overlays[IMG_MAX_DISKS]; /* NULL, or with what replayed journals change */
+	struct blk_source *seen[IMG_MAX_DISKS]; /* what is captured: the sources, or the overlays over them */
 	bool claimed[IMG_MAX_DISKS]; /* nobody else can mount it meanwhile */
 	struct batch_reader reader;
 	struct img_writer *writer;
@@ -236,13 +239,30 @@ static int check_words(const struct capture_options *o, const struct plan_option
 	return 0;
 }
 
+static int open_disk(struct capture *cap, size_t i, struct err *e)
+{
+	const struct capture_options *o = cap->o;
+
+	cap->sources[i] = o->sources ? o->sources[i] : blk_open(o->disks[i], o->sector_size, true, e);
+	if (!cap->sources[i])
+		return -1;
+	cap->claimed[i] = blk_claim(cap->sources[i]);
+	cap->seen[i] = cap->sources[i];
+	if (!o->replay)
+		return 0;
+	if (!(cap->overlays[i] = blk_overlay_new(cap->sources[i], e)))
+		return -1;
+	cap->seen[i] = blk_overlay_source(cap->overlays[i]);
+	return 0;
+}
+
 static int plan(struct capture *cap, struct err *e)
 {
 	const struct capture_options *o = cap->o;
 	AUTO_FREE bool *raw_found = alloc_array(count_words(o->raw_volumes), sizeof(*raw_found));
 	AUTO_FREE bool *unlock_found = alloc_array(count_words(o->unlocks), sizeof(*unlock_found));
 	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found,
-		.unlocks = o->unlocks, .unlock_found = unlock_found };
+		.unlocks = o->unlocks, .unlock_found = unlock_found, .overlays = o->replay ? cap->overlays : NULL };
 
 	if (o->image && strcmp(o->image, "-") && img_writer_may_make(o->image, e) < 0)
 		return -1;
@@ -252,14 +272,11 @@ static int plan(struct capture *cap, struct err *e)
 	if (name_image(cap, e) < 0)
 		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++) {
-		cap->sources[i] = o->sources ? o->sources[i] : blk_open(o->disks[i], o->sector_size, true, e);
-		if (cap->sources[i])
-			cap->claimed[i] = blk_claim(cap->sources[i]);
-		if (!cap->sources[i] || plan_disk(cap->m, cap->sources[i], &po, cap->p, e) < 0)
+		if (open_disk(cap, i, e) < 0 || plan_disk(cap->m, cap->seen[i], &po, cap->p, e) < 0)
 			return -1;
 		describe_device(&cap->m->disks[i], o->disks[i]);
 	}
-	if (plan_volumes(cap->m, cap->sources, &po, cap->p, e) < 0)
+	if (plan_volumes(cap->m, cap->seen, &po, cap->p, e) < 0)
 		return -1;
 	if (check_words(o, &po, e) < 0)
 		return -1;
@@ -304,7 +321,7 @@ static int store(struct capture *cap, struct err *e)
 	cap->writer = img_writer_open(to_pipe ? "standard output" : cap->o->image, to_pipe ? cap->o->out_fd : -1, cap->m, cap->p, e);
 	if (!cap->writer)
 		return -1;
-	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->sources, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };
+	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };
 	img_cursor_begin(&cap->reader.at);
 	if (pipe_run(&ops, cap, threads, threads * 2 + 4, cap->p, e) < 0)
 		return -1;
@@ -331,9 +348,11 @@ static void fill_result(struct capture *cap, struct capture_result *ret)
 static void release(struct capture *cap)
 {
 	img_writer_close(cap->writer);
-	for (size_t i = 0; i < IMG_MAX_DISKS; i++)
+	for (size_t i = 0; i < IMG_MAX_DISKS; i++) {
+		blk_overlay_free(cap->overlays[i]);
 		if (!cap->o->sources)
 			blk_close(cap->sources[i]);
+	}
 	img_manifest_free(cap->m);
 }
 

@@ -16,6 +16,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct blk_overlay;
+
 struct plan_options {
 	uint32_t sector_size;           /* 0: found out */
 	bool raw_gaps;
@@ -23,6 +25,7 @@ struct plan_options {
 	bool *raw_found;                /* NULL, or one for each of raw_volumes: set when it means a volume */
 	const char *const *unlocks;     /* "VOL=FILE", NULL-terminated; may be NULL */
 	bool *unlock_found;             /* as raw_found, for containers */
+	struct blk_overlay *const *overlays; /* NULL: journals are not replayed; else one for each disk, through which plan_volumes() reads */
 };
 
 /*

@@ -30,8 +30,7 @@ static int add_arm_range(void *arg, size_t member, uint64_t start, uint64_t len,
 	return plan_add_arm(l->p, &l->p->m->volumes[l->volumes[member]], l->devices[member], start, len, e);
 }
 
-/* What --raw would call it. */
-static void raw_word(const struct plan *p, size_t dev, char *out, size_t size)
+void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 {
 	const struct plan_device *d = p->devices[dev];
 
@@ -48,9 +47,10 @@ static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info
 	char where[320], word[128];
 
 	device_where(p, dev, where, sizeof(where));
-	raw_word(p, dev, word, sizeof(word));
+	plan_raw_word(p, dev, word, sizeof(word));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %s", where, info->type, info->detail[0] ? info->detail : fsd_state_name(info->state));
-	err_hint(e, "%.140s; or take every block of it as it is: --raw %s", info->advice[0] ? info->advice : "make it clean first", word);
+	err_hint(e, "%.110s%s; or take every block of it as it is: --raw %.40s", info->advice[0] ? info->advice : "make it clean first",
+		info->can_replay && !p->o->overlays ? ", or add --replay" : "", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
 }
 
@@ -115,6 +115,17 @@ static int make_whole(struct fsd_volume **v, const struct blk_set *set, struct e
 	return 0;
 }
 
+/* A journal that is due to be replayed, if that was asked for: the volume is opened as it is afterwards. */
+static int replay(struct plan *p, size_t dev, const struct blk_set *set, struct fsd_volume **v, struct err *e)
+{
+	if (!p->o->overlays || !fsd_get_info(*v)->can_replay)
+		return 0;
+	if (plan_replay(p, dev, *v, e) < 0)
+		return -1;
+	fsd_close(take(v));
+	return fsd_open(set, false, v, e);
+}
+
 /* Open the volume of a device, raw where asked; refuse what is not safe. */
 static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, struct fsd_volume **ret, bool *ret_raw, struct err *e)
 {
@@ -131,9 +142,11 @@ static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, st
 		fsd_close(take(&v));
 		if (fsd_open(set, true, &v, e) < 0)
 			return -1;
-	} else if (!*ret_raw && info->state != FSD_CLEAN) {
-		return refuse_unsafe(p, dev, info, e);
+	} else if (!*ret_raw && replay(p, dev, set, &v, e) < 0) {
+		return -1;
 	}
+	if (!*ret_raw && fsd_get_info(v)->state != FSD_CLEAN)
+		return refuse_unsafe(p, dev, fsd_get_info(v), e);
 	if (d->why_raw[0] && !*ret_raw)
 		snprintf(v->info.notice, sizeof(v->info.notice), "%s", d->why_raw);
 	*ret = take(&v);
@@ -163,6 +176,17 @@ static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volu
 	return fsd_map(raw, add_extent, l, e); /* of a volume that is no region, what was marked before is marked again */
 }
 
+static void note_replay(const struct plan_device *d, struct img_volume *v)
+{
+	char rest[sizeof(v->notice)];
+
+	if (!d->replayed[0])
+		return;
+	v->flags |= IMG_VOL_REPLAYED;
+	snprintf(rest, sizeof(rest), "%s", v->notice);
+	snprintf(v->notice, sizeof(v->notice), "%s%s%.90s", d->replayed, rest[0] ? "; " : "", rest);
+}
+
 int plan_leaf(struct plan *p, size_t dev, struct err *e)
 {
 	struct plan_device *d = p->devices[dev];
@@ -179,6 +203,7 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e)
 	d->volume = (uint32_t)p->m->nr_volumes - 1;
 	plan_place(p, dev, v);
 	plan_describe(v, fs, asked_raw);
+	note_replay(d, v);
 	plan_notice(p, dev, v);
 	if (plan_add_segments(p, v, dev, e) < 0)
 		return -1;

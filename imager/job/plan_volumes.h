@@ -32,6 +32,7 @@ struct plan_device {
 	const struct stack_kind *kind;/* of a member */
 	bool raw_asked, raw_forced;
 	bool is_alone;                /* one of a mirror without the others: whatever a driver sees in it */
+	char replayed[100];           /* "", or notice of one whose journal was replayed */
 	char why_raw[200];            /* notice of one that is forced */
 	uint32_t volume;              /* in the manifest, once it is there */
 	size_t fs_set;                /* in plan.fs_sets; SIZE_MAX: stands alone */
@@ -121,6 +122,15 @@ int plan_add_segments(struct plan *p, struct img_volume *v, size_t dev, struct e
 /* plan_add_arm - bytes of a device, rounded outward to sectors of the disk */
 int plan_add_arm(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e);
 
+/* ---- plan_replay.c ---- */
+
+/*
+ * plan_replay - lay what a replay of the volume's journal would write over the disks; the volume is to be opened anew then
+ *
+ * ERR_REFUSED where the journal is damaged or not ours to replay.
+ */
+int plan_replay(struct plan *p, size_t dev, struct fsd_volume *fs, struct err *e);
+
 /* ---- plan_leaf.c ---- */
 
 /* plan_leaf - the volume of a device that holds something by itself */
@@ -131,6 +141,8 @@ int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e);
 void plan_describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw);
 /* plan_notice - tell the notice of a volume, if it has one */
 void plan_notice(const struct plan *p, size_t dev, const struct img_volume *v);
+/* plan_raw_word - what --raw would call it */
+void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size);
 /* plan_place - kind, parent, region and name of a device's volume */
 void plan_place(const struct plan *p, size_t dev, struct img_volume *v);
 

@@ -92,7 +92,7 @@ class Core:
         v.parent, v.kind, v.state, v.flags, v.size, v.used, v.unit, v.region, *counts = f.unpack("IBBHQQIIIII")
         v.driver, v.type, v.label, v.uuid, v.reason, v.notice = (f.text() for _ in range(6))
         need(v.parent == NONE or v.parent < len(self.volumes), f"{f.what}: bad parent")
-        need(1 <= v.kind <= 5 and v.state <= 5 and not v.flags & ~7, f"{f.what}: bad kind, state or flags")
+        need(1 <= v.kind <= 5 and v.state <= 5 and not v.flags & ~15, f"{f.what}: bad kind, state or flags")
         need(v.region == NONE or v.region < len(self.regions), f"{f.what}: bad region")
         v.segments, v.arm, v.skipped = (f.take(24 * count) for count in counts)
         for ranges in (v.segments, v.arm, v.skipped):
