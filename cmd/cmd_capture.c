@@ -21,7 +21,7 @@ struct capture_args {
 	const char *name, *note;
 	struct opt_number version, level, threads, sector_size;
 	struct opt_list raw, unlock;
-	bool no_recheck, replay, dry_run;
+	bool no_recheck, replay, skip_volatile, dry_run;
 };
 
 #define FIELD(f) offsetof(struct capture_args, f)
@@ -43,6 +43,8 @@ static const struct opt options[] = {
 		.help = "open a LUKS container with the passphrase or key in a file and store what is used inside, still encrypted; repeatable" },
 	{ .name = "replay", .kind = OPT_FLAG, .offset = FIELD(replay),
 		.help = "capture ext3 and ext4 as after a replay of their journals; the disk is not written to" },
+	{ .name = "skip-volatile", .kind = OPT_FLAG, .offset = FIELD(skip_volatile),
+		.help = "leave out what page, swap and hibernation files hold, but for their heads" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
 	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show what would be captured, write nothing" },
@@ -110,6 +112,7 @@ static void fill_options(struct capture_args *a, const struct disk_paths *disks,
 		.sector_size = (uint32_t)a->sector_size.n,
 		.no_recheck = a->no_recheck,
 		.replay = a->replay,
+		.skip_volatile = a->skip_volatile,
 		.dry_run = a->dry_run,
 		.out_fd = STDOUT_FILENO,
 	};

@@ -2,6 +2,7 @@
 /* The manifest as JSON; see show.h. The names are a contract: docs/man/calco-info.1 lists them. */
 #include "cmd/show.h"
 
+#include "base/arith.h"
 #include "cmd/text.h"
 #include "fsdrivers/fsdriver.h"
 #include "imager/disk/table.h"
@@ -117,6 +118,16 @@ static void segments(struct out *o, const struct img_volume *v)
 	out_end(o);
 }
 
+static uint64_t skipped_bytes(const struct img_volume *v)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < v->nr_skipped; i++)
+		if (!add_u64(sum, v->skipped[i].len, &sum)) /* they may overlap */
+			return UINT64_MAX;
+	return sum;
+}
+
 static void volume(struct out *o, const struct img_volume *v)
 {
 	out_object(o, NULL);
@@ -133,6 +144,7 @@ static void volume(struct out *o, const struct img_volume *v)
 	out_str(o, "state", NULL, fsd_state_name(v->state));
 	out_str(o, "reason", NULL, v->reason[0] ? v->reason : NULL);
 	out_str(o, "raw", NULL, raw_word(v->flags));
+	out_u64(o, "skipped_bytes", NULL, skipped_bytes(v));
 	out_bool(o, "replayed", NULL, v->flags & IMG_VOL_REPLAYED);
 	out_str(o, "notice", NULL, v->notice[0] ? v->notice : NULL);
 	out_u64(o, "size", NULL, v->size);

@@ -80,6 +80,7 @@ struct checked_emit {
 	fsd_extent_fn extent;
 	fsd_range_fn range;
 	fsd_patch_fn patch;
+	fsd_skip_fn skip;
 	void *arg;
 };
 
@@ -139,6 +140,24 @@ int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_re
 	if (!v->driver->replay)
 		return err_set(e, ERR_UNSUPPORTED, 0, "journals of %s are not replayed", v->info.type);
 	return v->driver->replay(v, patch_checked, &c, ret, e);
+}
+
+static int skip_checked(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e)
+{
+	struct checked_emit *c = arg;
+
+	if (member >= c->v->set.nr || !range_inside(start, len, min_u64(c->v->info.size, c->v->set.members[member]->size)))
+		return err_set(e, ERR_CORRUPT, 0, "%s: file '%s' lies outside the volume", c->v->info.type, file);
+	return len ? c->skip(c->arg, member, start, len, file, e) : 0;
+}
+
+int fsd_volatile_ranges(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e)
+{
+	struct checked_emit c = { .v = v, .skip = emit, .arg = arg };
+
+	if (!v->driver->volatile_ranges || v->info.state != FSD_CLEAN)
+		return 0;
+	return v->driver->volatile_ranges(v, skip_checked, &c, e);
 }
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v)

@@ -73,6 +73,9 @@ typedef int (*fsd_range_fn)(void *arg, size_t member, uint64_t start, uint64_t l
 /* emit(arg, member, start, bytes, len): see fsd_driver.replay */
 typedef int (*fsd_patch_fn)(void *arg, size_t member, uint64_t start, const void *bytes, size_t len, struct err *e);
 
+/* emit(arg, member, start, len, file): see fsd_driver.volatile_ranges */
+typedef int (*fsd_skip_fn)(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e);
+
 /* What a replay came to. */
 struct fsd_replayed {
 	uint32_t nr_transactions;
@@ -119,6 +122,12 @@ struct fsd_driver {
 	 * What was emitted before an error is of no use. Opened anew through those bytes, the volume tells its state after the replay.
 	 */
 	int (*replay)(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e);
+	/*
+	 * Optional, of a clean volume, before map(): emit bytes that are in use but worth nothing on another machine, the content of swap and
+	 * hibernation files but for their heads, with the file's name. map() still emits them as used, and fails with ERR_CORRUPT
+	 * where something else claims them. ERR_CORRUPT, ERR_UNSUPPORTED: nothing is to be left out.
+	 */
+	int (*volatile_ranges)(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
 };
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
@@ -148,6 +157,9 @@ int fsd_arm_ranges(struct fsd_volume *v, fsd_range_fn emit, void *arg, struct er
 
 /* fsd_replay - the driver's replay(), checked like fsd_map(); ERR_UNSUPPORTED where it has none */
 int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_replayed *ret, struct err *e);
+
+/* fsd_volatile_ranges - the driver's volatile_ranges(), checked like fsd_map(); nothing where it has none or the volume is not clean */
+int fsd_volatile_ranges(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v);
 const char *fsd_state_name(enum fsd_state s);

@@ -4,7 +4,8 @@
  *
  * An own parser and not libext2fs, because every byte is hostile here and nothing may ever be written. Reading order:
  * super.c (superblock), layout.c (arithmetic), group.c (descriptors), journal.c and inode.c (the journal's place),
- * state.c (safe to copy?), log.c and replay.c (what the journal would change), map.c (used and zero blocks), marks.c and files.c (is all that is in use marked as used?).
+ * state.c (safe to copy?), log.c and replay.c (what the journal would change), swapfile.c
+ * (what need not be copied), map.c (used and zero blocks), marks.c and files.c (is all that is in use marked as used?).
  */
 #include "fsdrivers/ext/ext.h"
 
@@ -98,6 +99,7 @@ static void ext_close(struct fsd_volume *fv)
 		return;
 	ext_runs_free(&v->journal.body);
 	free(v->groups);
+	free(v->skips);
 	free(v);
 }
 
@@ -149,4 +151,5 @@ const struct fsd_driver fsd_ext = {
 	.arm_ranges = ext_arm_ranges,
 	.close = ext_close,
 	.replay = ext_replay,
+	.volatile_ranges = ext_volatile_ranges,
 };

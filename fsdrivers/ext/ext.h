@@ -66,7 +66,10 @@
 #define EXT_S_IFLNK 0xA000U
 
 /* i_flags */
+#define EXT_INODE_COMPRESSED  0x00000004U
+#define EXT_INODE_ENCRYPTED   0x00000800U
 #define EXT_INODE_EXTENTS     0x00080000U
+#define EXT_INODE_VERITY      0x00100000U
 #define EXT_INODE_INLINE_DATA 0x10000000U
 
 /* where an inode's blocks are: direct pointers, extents */
@@ -144,6 +147,12 @@ struct ext_journal {
 	char odd[160];          /* "", or why it is kept whole */
 };
 
+/* Blocks whose content is left out, and the only inode that may name them. */
+struct ext_skip {
+	uint64_t start, nr_blocks;
+	uint32_t owner;
+};
+
 struct ext_volume {
 	struct fsd_volume base;
 	struct blk_source *src;
@@ -151,6 +160,8 @@ struct ext_volume {
 	struct ext_group *groups; /* sb.nr_groups of them */
 	struct ext_journal journal;
 	struct ext_crc crc;
+	struct ext_skip *skips;   /* sorted by start; what swapfile.c emitted, to be proved by files.c */
+	size_t nr_skips;
 };
 
 /* csum.c */
@@ -216,10 +227,18 @@ int ext_inode_read(struct ext_volume *v, uint32_t number, struct ext_inode *ret,
 /* ext_inode_runs - where the first nr_blocks blocks of a file stand, in the file's order; a hole is ERR_CORRUPT */
 int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret,
 	struct err *e);
+/* ext_inode_places - the same, where extents that were allocated but never written count, too */
+int ext_inode_places(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret, struct err *e);
 
 /* journal.c */
 /* ext_journal_read - find out about the journal. Fails only without memory: whatever looks odd is noted in .odd. */
 int ext_journal_read(struct ext_volume *v, struct err *e);
+
+/* swapfile.c */
+/* ext_volatile_ranges - see fsd_driver.volatile_ranges */
+int ext_volatile_ranges(struct fsd_volume *fv, fsd_skip_fn emit, void *arg, struct err *e);
+/* ext_skips_other - does a run hit blocks that are left out and belong to another inode? 0 is none: the layout itself */
+bool ext_skips_other(const struct ext_volume *v, uint64_t start, uint64_t nr, uint32_t owner);
 
 /* replay.c */
 /* ext_replay - see fsd_driver.replay */

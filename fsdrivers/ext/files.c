@@ -35,6 +35,8 @@ static int demand(struct file_check *c, uint64_t start, uint64_t nr, const char 
 	for (uint64_t n; nr; start += n, nr -= n) {
 		uint32_t group = ext_group_of(sb, start);
 		n = min_u64(nr, ext_group_start(sb, group) + ext_group_blocks(sb, group) - start);
+		if (ext_skips_other(c->v, start, n, 0))
+			return err_set(e, ERR_CORRUPT, 0, "the %s of ext group %u lies in a swap file", what, of_group);
 		if (c->v->groups[group].flags & EXT_BG_BLOCK_UNINIT) {
 			if (ext_marks_add(c->marks, start, n, e) < 0)
 				return -1;
@@ -73,6 +75,8 @@ static int check_marked(struct file_check *c, uint64_t start, uint64_t nr, struc
 
 	if (start < sb->first_data_block || !range_inside(start, nr, sb->nr_blocks))
 		return err_set(e, ERR_CORRUPT, 0, "ext inode %u names block %llu, which is out of range", c->inode.number, (unsigned long long)start);
+	if (ext_skips_other(c->v, start, nr, c->inode.number))
+		return err_set(e, ERR_CORRUPT, 0, "ext inode %u names blocks of a swap file from block %llu on", c->inode.number, (unsigned long long)start);
 	if (!ext_marks_has(c->marks, start, nr, &free_block))
 		return err_set(e, ERR_CORRUPT, 0, "ext block %llu is used by inode %u, but marked as free", (unsigned long long)free_block,
 			c->inode.number);

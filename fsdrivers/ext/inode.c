@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Reading one inode and finding its blocks, by extent tree or by indirect blocks (ext4 docs, inodes.rst, ifork.rst,
- * blockmap.rst). Only the journal is looked up this way (for all files see files.c); whatever is unusual for it (holes, unwritten extents, wrong
- * checksums) is an error here, and the caller then keeps the journal whole.
+ * blockmap.rst). The journal, folders on the way to swap files, and these
+ * are looked up this way (for all files see files.c); whatever is unusual for it (holes, unwritten extents, wrong
+ * checksums) is an error here, and the caller then keeps
+ * the file whole.
  */
 #include "fsdrivers/ext/ext.h"
 
@@ -86,6 +88,7 @@ struct walk {
 	struct ext_runs *runs;
 	uint64_t nr_blocks, done;  /* blocks of the file wanted, and found so far */
 	uint32_t nr_nodes;         /* blocks of the tree read so far */
+	bool takes_unwritten;      /* extents that are there, but were never written, count */
 };
 
 static int walk_found(struct walk *w, uint64_t start, uint64_t nr, struct err *e)
@@ -168,6 +171,8 @@ static int walk_extent(struct walk *w, const uint8_t *x, struct err *e)
 	uint32_t len = get_le16(x + 4);
 	uint64_t start = get_le32(x + 8) | (uint64_t)get_le16(x + 6) << 32;
 
+	if (w->takes_unwritten && len > EXT_MAX_INIT_LEN)
+		len -= EXT_MAX_INIT_LEN;
 	if (len == 0 || len > EXT_MAX_INIT_LEN || get_le32(x) != w->done)
 		return err_set(e, ERR_CORRUPT, 0, "inode %u has a hole or an unwritten extent", w->inode->number);
 	return walk_found(w, start, len, e);
@@ -193,10 +198,10 @@ static int walk_extents(struct walk *w, struct span s, int depth, struct err *e)
 	return 0;
 }
 
-int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret,
+static int find_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, bool takes_unwritten, struct ext_runs *ret,
 	struct err *e)
 {
-	struct walk w = { .v = v, .inode = inode, .runs = ret, .nr_blocks = nr_blocks };
+	struct walk w = { .v = v, .inode = inode, .runs = ret, .nr_blocks = nr_blocks, .takes_unwritten = takes_unwritten };
 	int r = 0;
 
 	if (inode->flags & EXT_INODE_INLINE_DATA)
@@ -212,4 +217,15 @@ int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t
 		return err_set(e, ERR_CORRUPT, 0, "inode %u ends after %llu of %llu blocks", inode->number,
 			(unsigned long long)w.done, (unsigned long long)nr_blocks);
 	return r;
+}
+
+int ext_inode_runs(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret,
+	struct err *e)
+{
+	return find_runs(v, inode, nr_blocks, false, ret, e);
+}
+
+int ext_inode_places(struct ext_volume *v, const struct ext_inode *inode, uint64_t nr_blocks, struct ext_runs *ret, struct err *e)
+{
+	return find_runs(v, inode, nr_blocks, true, ret, e);
 }

@@ -41,6 +41,8 @@ static int check_attr(struct claims *c, const struct ntfs_record *r, const struc
 		c->nr_claimed += run.nr;
 		if (c->nr_claimed > c->v->boot.nr_clusters)
 			return err_set(e, ERR_CORRUPT, 0, "files claim more clusters than there are, seen at record %llu of the $MFT", number);
+		if (ntfs_skips_other(c->v, &run, r->base ? r->base : r->number))
+			return err_set(e, ERR_CORRUPT, 0, "record %llu of the $MFT claims clusters of a page or hibernation file", number);
 		uint64_t hole = fsd_bits_find(&c->v->used, run.lcn, run.lcn + run.nr, false);
 		if (hole < run.lcn + run.nr)
 			return err_set(e, ERR_CORRUPT, 0, "record %llu of the $MFT uses cluster %llu, which $Bitmap calls free%s", number,

@@ -4,7 +4,8 @@
  *
  * An own parser and not libntfs-3g, because every byte is hostile here and nothing may ever be written. Reading
  * order: boot.c (boot sector), record.c (records and attributes), runs.c and stream.c (where attributes stand),
- * logfile.c, hiberfile.c and state.c (safe to copy?), bitmap.c (what is in use), claims.c (is that believable?).
+ * root.c (the root folder), logfile.c, hiberfile.c and state.c (safe to copy?), bitmap.c (what is in use), volatile.c (what need not be copied),
+ * claims.c (is that believable?).
  *
  * The file system ends with its last whole cluster here. The sectors behind it, up to the end of the partition, are taken
  * as used: among them is the backup of the boot sector, one sector behind those that the boot sector counts.
@@ -87,6 +88,7 @@ static void ntfs_close(struct fsd_volume *volume)
 		return;
 	ntfs_stream_release(&v->mft);
 	fsd_bits_release(&v->used);
+	free(v->skips);
 	free(v);
 }
 
@@ -174,4 +176,5 @@ const struct fsd_driver fsd_ntfs = {
 	.map = ntfs_map,
 	.arm_ranges = ntfs_arm_ranges,
 	.close = ntfs_close,
+	.volatile_ranges = ntfs_volatile_ranges,
 };

@@ -67,6 +67,11 @@ struct ntfs_stream {
 #define NTFS_AF_ENCRYPTED  0x4000U
 #define NTFS_AF_SPARSE     0x8000U
 
+/* Clusters whose content is left out, and the only record of the $MFT that may claim them. */
+struct ntfs_skip {
+	uint64_t lcn, nr, owner;
+};
+
 struct ntfs_volume {
 	struct fsd_volume base;
 	struct blk_source *src;
@@ -74,6 +79,8 @@ struct ntfs_volume {
 	struct ntfs_stream mft;
 	struct fsd_bits used; /* bad clusters cleared; without words when the volume is not clean */
 	uint64_t nr_bad;
+	struct ntfs_skip *skips; /* sorted by lcn; what volatile.c emitted, to be proved by claims.c */
+	size_t nr_skips;
 };
 
 /* boot.c */
@@ -153,9 +160,19 @@ int ntfs_bitmap_read(struct ntfs_volume *v, struct err *e);
 /* ntfs_claims_check - every cluster that a file of the $MFT claims must be in v->used; ERR_CORRUPT names the record */
 int ntfs_claims_check(struct ntfs_volume *v, struct err *e);
 
+/* root.c */
+/* ntfs_root_find - the record of a file (no folder) in the root folder, by its name in lower case, ASCII; 1, 0, -1 */
+int ntfs_root_find(struct ntfs_volume *v, const char *name, uint64_t *ret, struct err *e);
+
 /* hiberfile.c */
 /* ntfs_is_hibernated - does a suspended Windows wait in hiberfil.sys? 1, 0, -1 */
 int ntfs_is_hibernated(struct ntfs_volume *v, struct err *e);
+
+/* volatile.c */
+/* ntfs_volatile_ranges - see fsd_driver.volatile_ranges */
+int ntfs_volatile_ranges(struct fsd_volume *volume, fsd_skip_fn emit, void *arg, struct err *e);
+/* ntfs_skips_other - does a run hit clusters that are left out and belong to another record? */
+bool ntfs_skips_other(const struct ntfs_volume *v, const struct ntfs_run *run, uint64_t owner);
 
 /* logfile.c */
 enum ntfs_log { NTFS_LOG_CLEAN, NTFS_LOG_OPEN, NTFS_LOG_KEPT, NTFS_LOG_BROKEN };

@@ -262,7 +262,8 @@ static int plan(struct capture *cap, struct err *e)
 	AUTO_FREE bool *raw_found = alloc_array(count_words(o->raw_volumes), sizeof(*raw_found));
 	AUTO_FREE bool *unlock_found = alloc_array(count_words(o->unlocks), sizeof(*unlock_found));
 	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found,
-		.unlocks = o->unlocks, .unlock_found = unlock_found, .overlays = o->replay ? cap->overlays : NULL };
+		.skip_volatile = o->skip_volatile, .unlocks = o->unlocks, .unlock_found = unlock_found,
+		.overlays = o->replay ? cap->overlays : NULL };
 
 	if (o->image && strcmp(o->image, "-") && img_writer_may_make(o->image, e) < 0)
 		return -1;

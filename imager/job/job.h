@@ -34,6 +34,7 @@ struct capture_options {
 	const char *const *raw_volumes; /* volumes to take raw: partition numbers, labels or UUIDs; "gaps" is raw_gaps; NULL-terminated; may be NULL */
 	const char *const *unlocks; /* "VOL=FILE": keys of containers; NULL-terminated; may be NULL */
 	bool replay;              /* volumes whose journal is due to be replayed are captured as they are after it; nothing is written to the disk */
+	bool skip_volatile;       /* what swap and hibernation files hold is left out, but for their heads */
 	bool dry_run;             /* plan only; image may be NULL */
 	int out_fd;               /* where "-" writes to */
 	struct blk_source *const *sources; /* NULL: disks are opened by path; else used instead of opening (fault injection, tests); borrowed */

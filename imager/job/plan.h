@@ -25,6 +25,7 @@ struct plan_options {
 	bool *raw_found;                /* NULL, or one for each of raw_volumes: set when it means a volume */
 	const char *const *unlocks;     /* "VOL=FILE", NULL-terminated; may be NULL */
 	bool *unlock_found;             /* as raw_found, for containers */
+	bool skip_volatile;             /* leave out what swap and hibernation files hold */
 	struct blk_overlay *const *overlays; /* NULL: journals are not replayed; else one for each disk, through which plan_volumes() reads */
 };
 

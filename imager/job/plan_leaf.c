@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/size.h"
 #include "imager/disk/table.h"
+#include "imager/job/plan_skip.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -14,12 +15,22 @@ struct leaf {
 	struct plan *p;
 	const size_t *devices; /* of the members */
 	const uint32_t *volumes; /* in the manifest, of the members; NULL while states are mapped */
+	struct plan_skips skips; /* what of it is left out */
 };
+
+static int add_used(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct leaf *l = arg;
+
+	return device_mark(l->p, l->devices[member], start, len, EXT_USED, e);
+}
 
 static int add_extent(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
 {
 	struct leaf *l = arg;
 
+	if (state == EXT_USED && l->skips.nr)
+		return plan_skips_keep(&l->skips, member, start, len, add_used, l, e);
 	return device_mark(l->p, l->devices[member], start, len, state, e);
 }
 
@@ -161,11 +172,14 @@ static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volu
 
 	if (device_map_new(l->p, l->devices[0], fsd_get_info(*fs)->granule, e) < 0)
 		return -1;
+	if (l->p->o->skip_volatile && plan_skips_find(&l->skips, *fs, e) < 0)
+		return -1;
 	if (fsd_map(*fs, add_extent, l, e) == 0)
 		return 0;
 	if (e->code != ERR_CORRUPT && !(e->code == ERR_FAILED && blk_is_medium_error(e)))
 		return -1;
 	snprintf(why, sizeof(why), "%.150s", e->msg);
+	plan_skips_release(&l->skips);
 	if (fsd_open(set, true, &raw, e) < 0)
 		return -1;
 	fsd_close(*fs);
@@ -187,6 +201,27 @@ static void note_replay(const struct plan_device *d, struct img_volume *v)
 	snprintf(v->notice, sizeof(v->notice), "%s%s%.90s", d->replayed, rest[0] ? "; " : "", rest);
 }
 
+static int add_leaf(struct leaf *l, struct fsd_volume *fs, bool asked_raw, struct err *e)
+{
+	struct plan *p = l->p;
+	size_t dev = l->devices[0];
+	struct plan_device *d = p->devices[dev];
+	struct img_volume *v = plan_add_volume(p, 0, e);
+
+	if (!v)
+		return -1;
+	d->volume = (uint32_t)p->m->nr_volumes - 1;
+	plan_place(p, dev, v);
+	plan_describe(v, fs, asked_raw);
+	note_replay(d, v);
+	if (plan_skips_note(&l->skips, p, dev, v, e) < 0)
+		return -1;
+	plan_notice(p, dev, v);
+	if (plan_add_segments(p, v, dev, e) < 0)
+		return -1;
+	return fsd_arm_ranges(fs, add_arm_range, l, e);
+}
+
 int plan_leaf(struct plan *p, size_t dev, struct err *e)
 {
 	struct plan_device *d = p->devices[dev];
@@ -195,19 +230,13 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e)
 	AUTO(fsd_volume) struct fsd_volume *fs = NULL;
 	bool asked_raw = false;
 
-	if (open_volume(p, dev, &set, &fs, &asked_raw, e) < 0 || map_volume(&l, &set, &fs, e) < 0)
-		return -1;
-	struct img_volume *v = plan_add_volume(p, 0, e);
-	if (!v)
-		return -1;
-	d->volume = (uint32_t)p->m->nr_volumes - 1;
-	plan_place(p, dev, v);
-	plan_describe(v, fs, asked_raw);
-	note_replay(d, v);
-	plan_notice(p, dev, v);
-	if (plan_add_segments(p, v, dev, e) < 0)
-		return -1;
-	return fsd_arm_ranges(fs, add_arm_range, &l, e);
+	int r = open_volume(p, dev, &set, &fs, &asked_raw, e);
+	if (r == 0)
+		r = map_volume(&l, &set, &fs, e);
+	if (r == 0)
+		r = add_leaf(&l, fs, asked_raw, e);
+	plan_skips_release(&l.skips);
+	return r;
 }
 
 /* The volumes of the members: each has its own place, and what makes a mounter accept it. */

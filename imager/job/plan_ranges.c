@@ -109,3 +109,18 @@ int plan_add_arm(struct plan *p, struct img_volume *v, size_t dev, uint64_t star
 
 	return device_each(p, dev, start, len, add_arm, &a, e);
 }
+
+static int add_skipped(void *arg, uint32_t region, uint64_t start, uint64_t len, struct err *e)
+{
+	struct adding *a = arg;
+	const struct img_region *r = &a->p->m->regions[region];
+
+	return grow_ranges(&a->v->skipped, &a->v->nr_skipped, (struct img_range){ r->disk, r->start + start, len }, e);
+}
+
+int plan_add_skipped(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e)
+{
+	struct adding a = { .p = p, .v = v };
+
+	return device_each(p, dev, start, len, add_skipped, &a, e);
+}

@@ -121,6 +121,8 @@ struct img_volume *plan_add_volume(struct plan *p, uint8_t kind, struct err *e);
 int plan_add_segments(struct plan *p, struct img_volume *v, size_t dev, struct err *e);
 /* plan_add_arm - bytes of a device, rounded outward to sectors of the disk */
 int plan_add_arm(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e);
+/* plan_add_skipped - bytes of a device whose content is left out on request */
+int plan_add_skipped(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e);
 
 /* ---- plan_replay.c ---- */
 
