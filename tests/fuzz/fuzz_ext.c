@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Fuzzing the ext driver: probe, open, map and arm_ranges of a volume that the input describes.
+ * Fuzzing the ext driver: probe, open, replay, volatile_ranges, map and arm_ranges of a volume that the input describes.
  *
  * The input is described in sparse.h. Checksums of superblock and of the first group descriptors are put right before
  * the driver sees them, or hardly any input would get past them.
@@ -103,6 +103,30 @@ static int check_range(void *arg, size_t member, uint64_t start, uint64_t len, s
 	return 0;
 }
 
+static int check_skip(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e)
+{
+	const struct fsd_volume *v = arg;
+
+	(void)e;
+	if (member || !len || !range_inside(start, len, v->info.size) || !file[0])
+		__builtin_trap();
+	return 0;
+}
+
+static int check_patch(void *arg, size_t member, uint64_t start, const void *bytes, size_t len, struct err *e)
+{
+	const struct fsd_volume *v = arg;
+	const uint8_t *b = bytes;
+	volatile uint8_t sum = 0;
+
+	(void)e;
+	if (member || !len || !range_inside(start, len, v->info.size))
+		__builtin_trap();
+	for (size_t i = 0; i < len; i++)
+		sum ^= b[i];
+	return 0;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const struct blk_source_ops ops = { .read = ext_read };
@@ -117,6 +141,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct blk_set set = { .members = &member, .nr = 1 };
 	fix_checksums(&f);
 	if (fsd_ext.probe(member, &e) == 1 && fsd_ext.open(&set, &v, &e) == 0) {
+		struct fsd_replayed sum;
+		if (v->info.can_replay && fsd_ext.replay(v, check_patch, v, &sum, &e) < 0 && !e.msg[0])
+			__builtin_trap();
+		if (v->info.state == FSD_CLEAN && fsd_ext.volatile_ranges(v, check_skip, v, &e) < 0 && !e.msg[0])
+			__builtin_trap();
 		if (fsd_ext.map(v, check_extent, v, &e) < 0 && !e.msg[0])
 			__builtin_trap();
 		fsd_ext.arm_ranges(v, check_range, &total, &e);

@@ -24,12 +24,21 @@ static int check_arm(void *arg, size_t member, uint64_t start, uint64_t len, str
 	return 0;
 }
 
+static int fuzz_skip(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e)
+{
+	(void)e;
+	FUZZ_CHECK(file[0]);
+	return fuzz_extent(arg, member, start, len, EXT_USED, e);
+}
+
 static void use(struct fsd_volume *v)
 {
 	struct err e = ERR_INIT;
 	uint64_t total = 0;
 
 	FUZZ_CHECK(strlen(v->info.label) < sizeof(v->info.label));
+	if (v->driver->volatile_ranges(v, fuzz_skip, v, &e) < 0)
+		FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
 	if (v->driver->map(v, fuzz_extent, v, &e) < 0)
 		FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
 	FUZZ_CHECK(v->driver->arm_ranges(v, check_arm, &total, &e) == 0);
