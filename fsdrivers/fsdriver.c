@@ -57,7 +57,7 @@ int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret,
 		if (mine > 0 && d->open(set, ret, e) == 0)
 			return 0;
 		if (mine != 0)
-			return is_for_raw(e) ? fall_back(set, ret, e) : -1;
+			return is_for_raw(e) && set->nr == 1 ? fall_back(set, ret, e) : -1;
 	}
 	return open_raw(set, NULL, ret, e);
 }

@@ -139,7 +139,7 @@ extern const struct fsd_driver fsd_ext, fsd_xfs, fsd_btrfs, fsd_f2fs, fsd_ntfs, 
  * @force_raw: take it raw without asking the drivers
  *
  * On a fallback info.notice says why. Sectors that the medium lost make it raw, too; fails only where the source cannot be read at all, or memory
- * is gone.
+ * is gone. Several members cannot be taken raw as one: there the driver's error is returned, and the caller falls back for each.
  */
 int fsd_open(const struct blk_set *set, bool force_raw, struct fsd_volume **ret, struct err *e);
 
