@@ -1,6 +1,6 @@
 #!/bin/bash
 # Metadata of F2FS changed at random: every capture ends, and what it neither refuses nor takes raw has the same files in its restored copy,
-# for an independent reader. MUTATIONS: how many (60)
+# for an independent reader. MUTATIONS: how many (30)
 . "$(dirname "$0")/functions.sh"
 requires python3 mkfs.f2fs sload.f2fs
 
@@ -59,7 +59,7 @@ round() {
 	fi
 }
 
-for seed in $(seq "${FIRST:-1}" $((${FIRST:-1} + ${MUTATIONS:-60} - 1))); do
+for seed in $(seq "${FIRST:-1}" $((${FIRST:-1} + ${MUTATIONS:-30} - 1))); do
 	round "$seed"
 done
 echo "refused $refused, raw $raw, mapped $mapped, of these $readable readable"

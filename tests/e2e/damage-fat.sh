@@ -1,6 +1,6 @@
 #!/bin/bash
 # Crude damage to the metadata of FAT volumes: refused, taken raw, or captured so that fsck.fat and mtools find in the restored copy just what they
-# find in the damaged original. MUTATIONS: how many (60)
+# find in the damaged original. MUTATIONS: how many (30)
 . "$(dirname "$0")/functions.sh"
 requires mkfs.fat fsck.fat mcopy mdel mmd python3 openssl
 export MTOOLS_SKIP_CHECK=1
@@ -78,7 +78,7 @@ round() {
 	diff -r "$T/in-now" "$T/in-copy" >"$T/out" || { cat "$T/damage"; head -c 2000 "$T/out"; fail "damage $seed: the copy differs"; } >&2
 }
 
-for seed in $(seq "${FIRST:-1}" $((${FIRST:-1} + ${MUTATIONS:-60} - 1))); do
+for seed in $(seq "${FIRST:-1}" $((${FIRST:-1} + ${MUTATIONS:-30} - 1))); do
 	round "$seed"
 done
 echo "refused $refused, raw $raw, mapped $mapped"
