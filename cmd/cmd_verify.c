@@ -104,8 +104,8 @@ static void note_replayed(struct out *out, const struct verify_options *o, const
 	for (size_t i = 0; r->manifest && i < r->manifest->nr_volumes; i++)
 		is_replayed |= r->manifest->volumes[i].flags & IMG_VOL_REPLAYED;
 	if (o->against && is_replayed && r->nr_damages)
-		out_line(out, "  The image holds a file system with its journal replayed. The disk that was captured differs in what that changed;\n"
-			"  a disk that was restored does not.");
+		out_line(out, "  The image holds a file system with its journal replayed. The disk that was captured differs in what that changed; "
+			"a restored one does not.");
 }
 
 static void report_text(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)

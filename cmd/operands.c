@@ -22,6 +22,11 @@ struct disk_paths *disk_paths_resolve(const char *const *words, size_t nr, struc
 		return NULL;
 	}
 	for (; d->nr < nr; d->nr++) {
+		if (!strcmp(words[d->nr], "-")) {
+			err_set(e, ERR_USAGE, 0, "'-' stands for an image that comes or goes through a pipe, not for a disk");
+			err_hint(e, "a file of that name is './-'");
+			return NULL;
+		}
 		if (dev_resolve(words[d->nr], d->text[d->nr], sizeof(d->text[0]), e) < 0)
 			return NULL;
 		d->items[d->nr] = d->text[d->nr];

@@ -101,6 +101,32 @@ static bool is_for_next_copy(const struct err *e)
 	return e->code == ERR_CORRUPT || (e->code == ERR_FAILED && blk_is_medium_error(e));
 }
 
+/*
+ * Two copies that are whole but not the same: each of the devices was written to without the other, as often. To go by one of them would
+ * lose what the other has. A copy that is bad is none.
+ */
+static int compare_copies(struct btrfs_volume *v, const struct btrfs_chunk *c, const struct expected *x, const uint8_t *buf, unsigned copy, struct err *e)
+{
+	struct err why = ERR_INIT;
+	uint32_t size = v->sb->node_size;
+	AUTO_FREE uint8_t *other = copy < c->nr_copies ? malloc(size) : NULL;
+
+	if (copy < c->nr_copies && !other)
+		return err_nomem(e, "a btrfs tree");
+	for (; copy < c->nr_copies; copy++) {
+		if (btrfs_read_logical(v, c, x->logical, other, size, copy, &why) < 0 || check_block(v, x, other, &why) < 0) {
+			if (!is_for_next_copy(&why)) {
+				*e = why;
+				return -1;
+			}
+			v->nr_bad_copies++;
+		} else if (memcmp(buf, other, size) != 0) {
+			return bad_block(x, "its copies are different, but each is whole", e);
+		}
+	}
+	return 0;
+}
+
 static int read_block(struct btrfs_volume *v, const struct expected *x, uint8_t *buf, struct err *e)
 {
 	const struct btrfs_chunk *c = btrfs_chunk_find(v, x->logical);
@@ -113,7 +139,7 @@ static int read_block(struct btrfs_volume *v, const struct expected *x, uint8_t 
 	for (unsigned copy = 0; copy < c->nr_copies; copy++) {
 		if (btrfs_read_logical(v, c, x->logical, buf, v->sb->node_size, copy, e) == 0 && check_block(v, x, buf, e) == 0) {
 			v->nr_bad_copies += copy;
-			return 0;
+			return compare_copies(v, c, x, buf, copy + 1, e);
 		}
 		if (!is_for_next_copy(e))
 			return -1;

@@ -103,7 +103,7 @@ static int read_key(const char *path, char **ret, size_t *ret_len, struct err *e
 	ssize_t n = 0;
 
 	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the key file '%s'", path);
+		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening the key file '%s'", path);
 	if (!key)
 		return err_nomem(e, "the key");
 	while (len <= MAX_KEY_FILE && (n = read(fd, key + len, MAX_KEY_FILE + 1 - len)) != 0) {

@@ -109,6 +109,7 @@ struct lvm_lv {
 struct lvm_vg {
 	char name[LVM_NAME], uuid[LVM_UUID];
 	uint64_t seqno, extent_size; /* bytes */
+	uint32_t text_sum;  /* tells versions with the same seqno apart; for the caller of lvm_vg_read() */
 	char strange[64];   /* "" or what makes all of it too strange to map: "exported", "PVMOVE" */
 	struct lvm_pv *pvs;
 	struct lvm_lv *lvs;

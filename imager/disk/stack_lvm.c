@@ -6,6 +6,7 @@
 #include "imager/disk/stack.h"
 
 #include "base/arith.h"
+#include "base/hash.h"
 #include "imager/disk/lvm.h"
 
 #include <stdio.h>
@@ -34,6 +35,23 @@ static bool is_for_raw(const struct err *e)
 	return e->code == ERR_CORRUPT || (e->code == ERR_FAILED && blk_is_medium_error(e));
 }
 
+/* The group's own block of the text, without the comments on when and by whom it was written that follow. */
+static uint32_t sum_text(const char *text, size_t len)
+{
+	const char *end = memmem(text, len, "\n# Generated", 12);
+
+	return crc32_of(text, end ? (size_t)(end - text) : len);
+}
+
+/* As often changed, but not to the same: two machines, or one with each disk alone, wrote to it. */
+static void mark_split(struct lvm_vg *a, struct lvm_vg *b)
+{
+	if (strcmp(a->uuid, b->uuid) != 0 || a->seqno != b->seqno || a->text_sum == b->text_sum)
+		return;
+	snprintf(a->strange, sizeof(a->strange), "its metadata has two versions");
+	snprintf(b->strange, sizeof(b->strange), "its metadata has two versions");
+}
+
 /* One area; an older or a damaged one does no harm while there is another. 0, or -1 for what must stop us. */
 static int read_area(struct lvm *l, size_t i, size_t area, bool *ret_empty, struct err *e)
 {
@@ -50,6 +68,10 @@ static int read_area(struct lvm *l, size_t i, size_t area, bool *ret_empty, stru
 		return -1;
 	if (r < 0)
 		snprintf(m->why, sizeof(m->why), "%.150s", e->msg);
+	if (vg)
+		vg->text_sum = sum_text(text, len);
+	if (vg && m->vg)
+		mark_split(vg, m->vg);
 	if (vg && (!m->vg || vg->seqno > m->vg->seqno)) {
 		lvm_vg_free(m->vg);
 		m->vg = take(&vg);
@@ -279,6 +301,10 @@ static int add_rest(struct lvm *l, size_t i, struct err *e)
 /* A member that was away while the group changed tells an old state of it. */
 static void drop_old(struct lvm *l)
 {
+	for (size_t i = 0; i < l->nr; i++)
+		for (size_t k = 0; k < i; k++)
+			if (l->m[i].vg && l->m[k].vg)
+				mark_split(l->m[i].vg, l->m[k].vg);
 	for (size_t i = 0; i < l->nr; i++) {
 		bool is_old = false;
 		for (size_t k = 0; k < l->nr && l->m[i].vg; k++)

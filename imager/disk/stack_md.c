@@ -30,6 +30,7 @@ struct md_super {
 	uint64_t events;
 	uint64_t data, len;         /* the member's part of the content, bytes */
 	bool is_clean, is_plain;    /* nothing but a bitmap */
+	bool is_whole;              /* it knows of no missing or failed member */
 };
 
 static uint32_t fold(uint64_t sum)
@@ -44,6 +45,19 @@ static uint64_t sum_words(const uint8_t *p, size_t len, size_t skip)
 	for (size_t i = 0; i + 4 <= len; i += 4)
 		sum += i == skip ? 0 : get_le32(p + i);
 	return sum + (len % 4 == 2 ? get_le16(p + len - 2) : 0);
+}
+
+/* Does this member know each place of the array to be filled? One that was used without the others calls them missing, however equal the event counts. */
+static bool knows_all_roles(const uint8_t *b, uint32_t max_dev, uint32_t nr_disks)
+{
+	for (uint32_t role = 0; role < nr_disks; role++) {
+		unsigned nr = 0;
+		for (uint32_t i = 0; i < max_dev; i++)
+			nr += get_le16(b + 256 + 2 * i) == role;
+		if (nr != 1)
+			return false;
+	}
+	return true;
 }
 
 /* Version 1, at a place that must be its own. */
@@ -61,6 +75,7 @@ static bool decode_1(const uint8_t *b, uint64_t at, uint64_t size, struct md_sup
 	s->role = number < max_dev ? get_le16(b + 256 + 2 * number) : NO_ROLE;
 	s->is_clean = get_le64(b + 208) == UINT64_MAX;
 	s->is_plain = !(get_le32(b + 8) & ~IN_BITMAP);
+	s->is_whole = s->nr_disks <= MAX_DISKS && knows_all_roles(b, max_dev, s->nr_disks);
 	if (!mul_u64(get_le64(b + 128), SECTOR, &s->data) || !mul_u64(get_le64(b + 80), SECTOR, &s->len) || !range_inside(s->data, s->len, size))
 		s->is_plain = false;
 	return true;
@@ -77,6 +92,7 @@ static bool decode_90(const uint8_t *b, uint64_t at, uint64_t size, struct md_su
 	s->events = get_le32(b + 39 * 4) | (uint64_t)get_le32(b + 40 * 4) << 32;
 	s->is_clean = get_le32(b + 33 * 4) & 1;
 	s->is_plain = get_le32(b + 36 * 4) == 0 && !(get_le32(b + 33 * 4) & ~0x101U); /* nothing failed; clean, bitmap */
+	s->is_whole = get_le32(b + 34 * 4) == s->nr_disks; /* active disks */
 	s->len = (uint64_t)get_le32(b + 32) * 1024;
 	if (!range_inside(0, s->len, size))
 		s->is_plain = false;
@@ -129,6 +145,8 @@ static void find_reason(const struct md *md, size_t i, char *out, size_t size)
 		snprintf(out, size, "a spare or failed member of a mirror, taken raw: every block is copied");
 	else if (!s->is_plain || !s->len)
 		snprintf(out, size, "a member of a mirror in a state that is not understood (reshape, bad blocks), taken raw: every block is copied");
+	else if (!s->is_whole)
+		snprintf(out, size, "a member of a mirror that was used without the others, taken raw: every block is copied");
 	else if (!s->is_clean)
 		snprintf(out, size, "a member of a mirror that was not stopped cleanly, taken raw: every block is copied");
 }

@@ -60,8 +60,8 @@ static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info
 	device_where(p, dev, where, sizeof(where));
 	plan_raw_word(p, dev, word, sizeof(word));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %s", where, info->type, info->detail[0] ? info->detail : fsd_state_name(info->state));
-	err_hint(e, "%.110s%s; or take every block of it as it is: --raw %.40s", info->advice[0] ? info->advice : "make it clean first",
-		info->can_replay && !p->o->overlays ? ", or add --replay" : "", word);
+	err_hint(e, "%.90s%s; or take all of it as it is: --raw %.127s", info->advice[0] ? info->advice : "make it clean first",
+		info->can_replay && !p->o->overlays && !p->devices[dev]->is_encrypted ? ", or add --replay" : "", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
 }
 

@@ -80,7 +80,7 @@ static int refuse(const struct plan *p, size_t dev, const struct fsd_info *info,
 	device_where(p, dev, where, sizeof(where));
 	plan_raw_word(p, dev, word, sizeof(word));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %.250s", where, info->type, why.msg);
-	err_hint(e, "%.120s; or take every block of it as it is: --raw %.40s",
+	err_hint(e, "%.100s; or take all of it as it is: --raw %.127s",
 		why.hint[0] ? why.hint : why.code == ERR_CORRUPT ? "run e2fsck -f on it" : info->advice, word);
 	return err_reason(e, why.reason[0] ? why.reason : why.code == ERR_CORRUPT ? "damaged-journal" : info->reason);
 }

@@ -45,6 +45,8 @@ run_calco capture disk.img "$T/lab.calco"
 usage "$missing" restore "$T/lab.calco" /dev/no-such
 usage "$missing" verify "$T/lab.calco" --against no-such.img
 usage "$missing" verify "$T/lab.calco" --against /dev/no-such
+usage 'not for a disk' capture - lab.calco
+usage 'not for a disk' restore "$T/lab.calco" -
 usage 'no disk matches' capture serial=no-such-serial lab.calco
 usage 'selectors are' capture modle=X lab.calco
 usage 'no-such.calco' info no-such.calco

@@ -98,7 +98,7 @@ expect_text err "the key or passphrase in 'wrong' does not open"
 expect_exit 2 "$CALCO" capture disk no.calco --unlock 7=key
 expect_text err "no LUKS container '7'"
 expect_exit 2 "$CALCO" capture disk no.calco --unlock 1
-expect_exit 1 "$CALCO" capture disk no.calco --unlock 1=nowhere
+expect_exit 2 "$CALCO" capture disk no.calco --unlock 1=nowhere
 [ ! -e no.calco ] || fail "there is an image"
 
 # ---- a container in which the file system is not clean is refused, too; ciphers that are not known are taken whole

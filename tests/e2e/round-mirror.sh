@@ -9,8 +9,8 @@ put_super() {
 	python3 - "$@" <<-'PYTHON'
 		import struct, sys
 		path, version, role = sys.argv[1], sys.argv[2], int(sys.argv[3])
-		o = dict(level=1, disks=2, events=42, clean=1, features=0, len=48 << 20)
-		o.update((k, int(v)) for k, v in (a.split("=") for a in sys.argv[4:]))
+		o = dict(level=1, disks=2, events=42, clean=1, features=0, len=48 << 20, role0=0, role1=1, active=2)
+		o.update((k, int(v, 0)) for k, v in (a.split("=") for a in sys.argv[4:]))
 		fold = lambda t: ((t & 0xFFFFFFFF) + (t >> 32)) & 0xFFFFFFFF
 		with open(path, "r+b") as f:
 		    size = f.seek(0, 2)
@@ -18,7 +18,7 @@ put_super() {
 		        w = [0] * 1024
 		        w[0:15] = [0xA92B4EFC, 0, 90, 0, 0, 0x11111111, 1, o["level"], o["len"] >> 10, 2, o["disks"], 0, 0, 0x22222222, 0x33333333]
 		        w[15] = 0x44444444
-		        w[32:40] = [1, o["clean"], o["disks"], o["disks"], 0, 0, 0, o["events"]]
+		        w[32:40] = [1, o["clean"], o["active"], o["active"], 0, 0, 0, o["events"]]
 		        w[992:996] = [role, 0, 0, role]
 		        w[38] = fold(sum(w))
 		        at, data = size // 65536 * 65536 - 65536, struct.pack("<1024I", *w)
@@ -28,7 +28,7 @@ put_super() {
 		            b = struct.pack("<IIII16s32sQIIQII", 0xA92B4EFC, 1, o["features"], 0, b"set-uuid-set-uui", b"lab:data", 1, o["level"], 0, o["len"] // 512, 0, o["disks"])
 		            b = b.ljust(128, b"\0") + struct.pack("<QQQQII16sB7x", start // 512, o["len"] // 512, at // 512, 0, role, 0, b"dev-uuid-%d-" % role * 1 + b"xxxxx", 0)
 		            b += struct.pack("<QQQII", 1, o["events"], 2**64 - 1 if o["clean"] else 0, csum, 2)
-		            return b.ljust(256, b"\0") + struct.pack("<HH", 0, 1)
+		            return b.ljust(256, b"\0") + struct.pack("<HH", o["role0"], o["role1"])
 		        data = block(fold(sum(struct.unpack("<65I", block(0)))))
 		    f.seek(at)
 		    f.write(data)
@@ -108,3 +108,12 @@ put_super two 1.2 1 len=$((900 << 20))
 expect_raw 'not understood' one two
 put_super two 1.2 5
 expect_raw 'spare or failed' one two
+# Each was used without the other, as often: equal counts, but one calls the other missing.
+make_mirror 1.2
+put_super one 1.2 0 role1=0xfffe
+expect_raw 'used without the others' one two
+put_super two 1.2 1 role0=0xfffe
+expect_raw 'used without the others' one two
+make_mirror 0.90
+put_super one 0.90 0 active=1
+expect_raw 'used without the others' one two

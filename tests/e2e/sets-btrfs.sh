@@ -73,3 +73,29 @@ json_true out 'all("0x10000000000" in v["notice"] for v in d["result"]["volumes"
 run_calco restore unknown.calco new1 new2 --confirm new1 --confirm new2
 cmp disk1 new1
 cmp disk2 new2
+
+# Each half of a mirror was mounted without the other and written to, as often: both say the same generation, and each has what the other has not.
+rm -f disk1 disk2 image.calco
+truncate -s 200M disk1 disk2
+attach_pair disk1 disk2
+mkfs.btrfs -q -K -d raid1 -m raid1 "$one" "$two" >/dev/null
+mount -t btrfs "$one" mnt
+cp -a tree mnt
+umount mnt
+detach_pair
+for disk in disk1 disk2; do
+	one=$(losetup --find --show $disk)
+	mount -t btrfs -o degraded "$one" mnt
+	seq 100000 >"mnt/only on $disk"
+	sync
+	umount mnt
+	btrfs device scan -u "$one" >/dev/null 2>&1 || true
+	losetup -d "$one"
+done
+[ "$(btrfs inspect-internal dump-super disk1 | grep '^generation')" = "$(btrfs inspect-internal dump-super disk2 | grep '^generation')" ] ||
+	fail "the halves are not of one generation: this proves nothing"
+run_calco capture disk1 disk2 image.calco --json
+json_true out 'all(v["driver"] == "raw" and "each is whole" in v["notice"] for v in d["result"]["volumes"])'
+run_calco restore image.calco new1 new2 --confirm new1 --confirm new2
+cmp disk1 new1
+cmp disk2 new2
