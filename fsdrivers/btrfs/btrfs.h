@@ -206,7 +206,6 @@ struct btrfs_key {
 	uint8_t type;
 	uint64_t offset;
 };
-int btrfs_key_cmp(const struct btrfs_key *a, const struct btrfs_key *b);
 
 /* Where a tree begins. */
 struct btrfs_root {

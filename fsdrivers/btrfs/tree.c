@@ -21,7 +21,7 @@ struct expected {
 	const struct btrfs_key *first; /* NULL: a root, which begins with any */
 };
 
-int btrfs_key_cmp(const struct btrfs_key *a, const struct btrfs_key *b)
+static int key_cmp(const struct btrfs_key *a, const struct btrfs_key *b)
 {
 	if (a->objectid != b->objectid)
 		return a->objectid < b->objectid ? -1 : 1;
@@ -89,7 +89,7 @@ static int check_block(struct btrfs_volume *v, const struct expected *x, const u
 		return bad_block(x, "its items are out of range", e);
 	for (uint32_t i = 0; i < nr; i++) {
 		struct btrfs_key key = key_of(block, x->level, i), before = i ? key_of(block, x->level, i - 1) : key;
-		if (i ? btrfs_key_cmp(&before, &key) >= 0 : x->first && btrfs_key_cmp(x->first, &key) != 0)
+		if (i ? key_cmp(&before, &key) >= 0 : x->first && key_cmp(x->first, &key) != 0)
 			return bad_block(x, "its keys are out of order", e);
 	}
 	return 0;
@@ -180,7 +180,7 @@ static void seek(struct btrfs_cursor *c, uint8_t level)
 
 	for (; l->slot < l->nr; l->slot++) {
 		struct btrfs_key key = key_of(l->buf, level, l->slot);
-		int cmp = btrfs_key_cmp(&key, &c->from);
+		int cmp = key_cmp(&key, &c->from);
 		if (level && cmp > 0) {
 			l->slot -= l->slot > 0;
 			return;
@@ -247,7 +247,7 @@ int btrfs_cursor_next(struct btrfs_cursor *c, struct btrfs_item *ret, struct err
 	}
 	const uint8_t *item = leaf->buf + HEADER + (size_t)leaf->slot * ITEM;
 	struct btrfs_key key = key_at(item);
-	if (c->has_last && btrfs_key_cmp(&c->last, &key) >= 0)
+	if (c->has_last && key_cmp(&c->last, &key) >= 0)
 		return err_set(e, ERR_CORRUPT, 0, "the keys of btrfs tree %llu are out of order", (unsigned long long)c->root.owner);
 	c->last = key;
 	c->has_last = true;

@@ -40,7 +40,8 @@ static void table_close(struct blk_source *s)
 	free(s);
 }
 
-struct blk_source *expected_source(const struct img_manifest *m, uint32_t disk, struct err *e)
+/* A source of a disk's size that holds the copies of its partition table and zeros elsewhere; borrows the manifest. */
+static struct blk_source *table_source(const struct img_manifest *m, uint32_t disk, struct err *e)
 {
 	static const struct blk_source_ops ops = { .read = table_read, .close = table_close };
 	struct table_source *t = alloc_array(1, sizeof(*t));
@@ -65,7 +66,7 @@ static int adapt_table(struct expected *x, uint32_t disk, struct err *e)
 
 	if (from->table != PT_GPT || d->size == from->size)
 		return 0;
-	AUTO(blk_source) struct blk_source *src = expected_source(x->m, disk, e);
+	AUTO(blk_source) struct blk_source *src = table_source(x->m, disk, e);
 	if (!src || pt_read(src, from->sector_size, &table, e) < 0)
 		return -1;
 	return pt_adapt(src, table, from->size, d->size, &d->patches, &d->nr_patches, e);

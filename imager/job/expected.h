@@ -47,7 +47,4 @@ bool expected_touches(const struct expected *x, uint32_t disk, uint64_t start, u
 /* expected_adapt - lay the adaptations over len bytes of content that belong at start (image offsets) */
 void expected_adapt(const struct expected *x, uint32_t disk, uint64_t start, uint8_t *buf, size_t len);
 
-/* expected_source - a source of a disk's size that holds the copies of its partition table and zeros elsewhere; borrows the manifest */
-struct blk_source *expected_source(const struct img_manifest *m, uint32_t disk, struct err *e);
-
 #endif

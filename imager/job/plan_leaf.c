@@ -65,7 +65,7 @@ static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
 }
 
-void plan_describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw)
+static void describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw)
 {
 	const struct fsd_info *info = fsd_get_info(fs);
 
@@ -98,7 +98,7 @@ void plan_place(const struct plan *p, size_t dev, struct img_volume *v)
 	v->parent = set->kind->shape == STACK_GROUP ? set->volume : set->s.nr_members == 1 ? first->volume : IMG_NO_INDEX;
 }
 
-void plan_notice(const struct plan *p, size_t dev, const struct img_volume *v)
+static void tell_notice(const struct plan *p, size_t dev, const struct img_volume *v)
 {
 	const struct plan_device *d = p->devices[dev];
 
@@ -212,11 +212,11 @@ static int add_leaf(struct leaf *l, struct fsd_volume *fs, bool asked_raw, struc
 		return -1;
 	d->volume = (uint32_t)p->m->nr_volumes - 1;
 	plan_place(p, dev, v);
-	plan_describe(v, fs, asked_raw);
+	describe(v, fs, asked_raw);
 	note_replay(d, v);
 	if (plan_skips_note(&l->skips, p, dev, v, e) < 0)
 		return -1;
-	plan_notice(p, dev, v);
+	tell_notice(p, dev, v);
 	if (plan_add_segments(p, v, dev, e) < 0)
 		return -1;
 	return fsd_arm_ranges(fs, add_arm_range, l, e);
@@ -249,7 +249,7 @@ static int add_members(struct plan *p, const struct plan_fs_set *set, const stru
 			return -1;
 		d->volume = (uint32_t)p->m->nr_volumes - 1;
 		plan_place(p, set->devices[i], v);
-		plan_describe(v, fs, false);
+		describe(v, fs, false);
 		v->notice[0] = '\0'; /* told of the whole */
 		v->size = d->src->size;
 		v->used_bytes = 0;
@@ -265,11 +265,11 @@ static int add_whole(struct plan *p, const struct plan_fs_set *set, const struct
 
 	if (!v)
 		return -1;
-	plan_describe(v, fs, false);
+	describe(v, fs, false);
 	for (size_t i = 0; i < set->nr; i++)
 		if (plan_add_segments(p, v, set->devices[i], e) < 0)
 			return -1;
-	plan_notice(p, set->devices[0], v);
+	tell_notice(p, set->devices[0], v);
 	return 0;
 }
 

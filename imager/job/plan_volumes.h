@@ -139,10 +139,6 @@ int plan_replay(struct plan *p, size_t dev, struct fsd_volume *fs, struct err *e
 int plan_leaf(struct plan *p, size_t dev, struct err *e);
 /* plan_fs_set - the volumes of a file system over several devices: each member, and the whole */
 int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e);
-/* plan_describe - copy what a driver found */
-void plan_describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw);
-/* plan_notice - tell the notice of a volume, if it has one */
-void plan_notice(const struct plan *p, size_t dev, const struct img_volume *v);
 /* plan_raw_word - what --raw would call it */
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size);
 /* plan_place - kind, parent, region and name of a device's volume */
