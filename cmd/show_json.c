@@ -150,6 +150,7 @@ static void volume(struct out *o, const struct img_volume *v)
 	out_u64(o, "size", NULL, v->size);
 	out_u64(o, "used_bytes", NULL, v->used_bytes);
 	out_u64(o, "block_size", NULL, v->block_size);
+	out_u64(o, "sector_size", NULL, v->sector_size);
 	segments(o, v);
 	out_end(o);
 }

@@ -34,6 +34,7 @@ struct fsd_info {
 	char uuid[48];       /* as blkid prints it, "" when none */
 	uint64_t size;       /* bytes the file system covers, from the volume's start; at most the source's size */
 	uint32_t block_size; /* allocation unit in bytes (block, cluster) */
+	uint32_t sector_size; /* the smallest piece it reads or writes: it needs a device with sectors of at most that; 0: not known */
 	uint32_t granule;    /* 512..4096, power of two: every boundary map() emits is a multiple of it, or the volume's end */
 	uint64_t used_bytes; /* from the file system's own counters; a display value, never trusted */
 	enum fsd_state state;

@@ -180,7 +180,7 @@ static void describe(struct swap_volume *v)
 	uint64_t source_size = v->base.set.members[0]->size;
 
 	snprintf(info->type, sizeof(info->type), "swap");
-	info->block_size = v->h.page_size;
+	info->block_size = info->sector_size = v->h.page_size;
 	info->granule = MIN_PAGE;
 	info->size = v->h.nr_pages * v->h.page_size;
 	info->used_bytes = v->h.page_size;

@@ -74,7 +74,7 @@ static void describe(struct btrfs_volume *v)
 	btrfs_format_uuid(i->uuid, sizeof(i->uuid), v->sb->fsid);
 	for (size_t m = 0; m < set->nr; m++)
 		i->size += round_down_u64(min_u64(v->supers[m].dev_size, set->members[m]->size), GRANULE);
-	i->block_size = v->sb->sector_size;
+	i->block_size = i->sector_size = v->sb->sector_size;
 	i->granule = GRANULE;
 	i->used_bytes = v->sb->bytes_used;
 }

@@ -94,6 +94,7 @@ static void describe(struct exfat_volume *v)
 	snprintf(info->uuid, sizeof(info->uuid), "%04X-%04X", v->l.serial >> 16, v->l.serial & 0xffff);
 	info->size = v->l.size;
 	info->block_size = v->l.cluster_size;
+	info->sector_size = v->l.sector_size;
 	info->granule = find_granule(&v->l, v->base.set.members[0]->size);
 	info->used_bytes = v->l.heap_start + fsd_bits_count(&v->used) * v->l.cluster_size;
 	describe_state(v);

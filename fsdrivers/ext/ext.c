@@ -70,7 +70,7 @@ static void fill_info(struct ext_volume *v)
 	snprintf(i->label, sizeof(i->label), "%s", sb->label);
 	format_uuid(i->uuid, sizeof(i->uuid), sb->uuid);
 	i->size = sb->nr_blocks * sb->block_size;
-	i->block_size = sb->block_size;
+	i->block_size = i->sector_size = sb->block_size;
 	i->granule = (uint32_t)min_u64(sb->block_size, 4096);
 	i->used_bytes = (sb->nr_blocks - min_u64(sb->nr_free_blocks, sb->nr_blocks)) * sb->block_size;
 }

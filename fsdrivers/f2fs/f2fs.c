@@ -89,7 +89,7 @@ static void describe(struct f2fs_volume *v)
 	snprintf(info->uuid, sizeof(info->uuid), "%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0], u[1], u[2],
 		u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 	info->size = v->sb.nr_blocks * v->sb.block_size;
-	info->block_size = v->sb.block_size;
+	info->block_size = info->sector_size = v->sb.block_size;
 	info->granule = GRANULE;
 	if (v->sb.nr_devices > 1) {
 		info->used_bytes = info->size;

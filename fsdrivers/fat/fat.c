@@ -109,6 +109,7 @@ static int describe(struct fat_volume *v, struct err *e)
 		snprintf(info->uuid, sizeof(info->uuid), "%04X-%04X", v->l.serial >> 16, v->l.serial & 0xffff);
 	info->size = v->l.size;
 	info->block_size = v->l.cluster_size;
+	info->sector_size = v->l.sector_size;
 	info->granule = find_granule(&v->l, src->size);
 	info->used_bytes = v->l.data_start + fsd_bits_count(&v->t.used) * v->l.cluster_size;
 	describe_state(v);

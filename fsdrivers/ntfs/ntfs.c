@@ -51,6 +51,7 @@ static void describe(struct ntfs_volume *v)
 	snprintf(i->uuid, sizeof(i->uuid), "%016llX", (unsigned long long)v->boot.serial);
 	i->size = i->used_bytes = covered(v);
 	i->block_size = v->boot.cluster_size;
+	i->sector_size = v->boot.sector_size;
 	i->granule = (uint32_t)min_u64(v->boot.cluster_size, MAX_GRANULE);
 }
 

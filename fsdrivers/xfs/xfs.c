@@ -61,6 +61,7 @@ static void describe(struct xfs_volume *v)
 		u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
 	i->size = sb->nr_blocks * sb->block_size;
 	i->block_size = sb->block_size;
+	i->sector_size = sb->sector_size;
 	i->granule = (uint32_t)min_u64(sb->block_size, MAX_GRANULE);
 	i->used_bytes = (sb->nr_blocks - min_u64(sb->nr_free_blocks, sb->nr_blocks)) * sb->block_size;
 }

@@ -210,6 +210,11 @@ static int get_volume(struct cursor *c, struct img_manifest *m, size_t index, st
 		return -1;
 	if (left(&en))
 		get_str(&en, v->name, sizeof(v->name));
+	if (!en.s.bad && left(&en)) {
+		v->sector_size = (uint32_t)get_int(&en, 4);
+		if (!is_pow2(v->sector_size) || v->sector_size < 512 || v->sector_size > 65536)
+			return cursor_corrupt(e, "a volume's sector size");
+	}
 	return en.s.bad ? cursor_corrupt(e, "a volume's name") : 0;
 }
 

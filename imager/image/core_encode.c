@@ -160,8 +160,10 @@ static void put_volume(struct buf *b, const struct img_volume *v)
 	put_ranges(b, v->segments, v->nr_segments);
 	put_ranges(b, v->arm, v->nr_arm);
 	put_ranges(b, v->skipped, v->nr_skipped);
-	if (v->name[0])
+	if (v->name[0] || v->sector_size)
 		put_str(b, v->name);
+	if (v->sector_size)
+		buf_le32(b, v->sector_size);
 	end_entry(b, en);
 }
 

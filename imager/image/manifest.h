@@ -61,6 +61,7 @@ struct img_volume {
 	uint16_t flags;
 	uint64_t size, used_bytes;
 	uint32_t block_size;
+	uint32_t sector_size; /* the smallest piece the file system reads or writes; 0: not known */
 	uint32_t region;  /* index, or IMG_NO_INDEX */
 	char driver[16], type[32], label[128], uuid[48], reason[32], notice[200];
 	char name[272];   /* "vg/lv", "" for what has its place in the partition table */

@@ -78,6 +78,7 @@ static void describe(struct img_volume *v, const struct fsd_volume *fs, bool ask
 	v->size = info->size;
 	v->used_bytes = info->used_bytes;
 	v->block_size = info->block_size;
+	v->sector_size = (uint32_t)min_u64(info->sector_size, 65536);
 	v->state = (uint8_t)info->state;
 	v->flags = asked_raw ? IMG_VOL_RAW_ASKED : fs->driver == &fsd_raw ? IMG_VOL_RAW_FALLBACK : 0;
 }

@@ -100,6 +100,8 @@ class Core:
                 need(not reserved, f"{f.what}: reserved bytes of a range are not zero")
                 self.inside(disk, start, length, f.what)
         v.name = f.text() if f.left() else ""
+        v.sector = f.number("I") if f.left() else 0
+        need(not v.sector or (512 <= v.sector <= 65536 and not v.sector & (v.sector - 1)), f"{f.what}: bad sector size")
         return v
 
     def read_table(self, f):

@@ -146,7 +146,8 @@ def volume(kind, size, parent=NONE, region=NONE, segments=(), arm=(), skipped=()
     return (struct.pack("<IBBHQQIIIII", parent, kind, get("state", 0), get("flags", 0), size, get("used", 0), 4096,
                         region, len(segments), len(arm), len(skipped))
             + text(driver) + text(kind_name) + text(get("label", "")) + text(get("uuid", "")) + text(get("reason", ""))
-            + text(get("notice", "")) + ranges + (text(more["name"]) if "name" in more else b""))
+            + text(get("notice", "")) + ranges + (text(more.get("name", "")) if "name" in more or "sector" in more else b"")
+            + (struct.pack("<I", more["sector"]) if "sector" in more else b""))
 
 
 class Sample:
@@ -330,7 +331,7 @@ def small():
     end = 32256 + 5 * CHUNK + 1024
     rest = Region(0, end, 6 * CHUNK - end, 0, 512).mark(ZERO, 512, 1024)   # kind 4 without a used byte
     whole = Region(1, 0, 70001, 3, 1024).mark(USED, 0, 3000).mark(USED, 69632, 70001)
-    volumes = [volume(1, part.length, region=1, segments=[(0, 32256, part.length)], arm=[(0, 33280, 1024)],
+    volumes = [volume(1, part.length, region=1, segments=[(0, 32256, part.length)], arm=[(0, 33280, 1024)], sector=4096,
                       driver="ext4", kind_name="ext4", label="root", uuid="0000-1", used=300000),
                volume(4, 4096, parent=0, skipped=[(0, 40000, 512)], flags=4, kind_name="swap", reason="asked for", name="vg/lv")]
     return Sample("small", [first, second], [gap, part, rest, whole], volumes, tables=[(0, 0, 512)],

@@ -100,6 +100,7 @@ static inline void make_volumes(uint64_t *seed, struct img_manifest *m, unsigned
 		v->size = rnd(seed);
 		v->used_bytes = rnd(seed);
 		v->block_size = (uint32_t)rnd(seed);
+		v->sector_size = rnd_below(seed, 2) ? 512U << rnd_below(seed, 8) : 0;
 		v->region = rnd_below(seed, 4) ? (uint32_t)rnd_below(seed, m->nr_regions) : IMG_NO_INDEX;
 		make_text(seed, v->driver, sizeof(v->driver));
 		make_text(seed, v->type, sizeof(v->type));

@@ -43,6 +43,7 @@ static void same_manifest(const struct img_manifest *a, const struct img_manifes
 		const struct img_volume *x = &a->volumes[i], *y = &b->volumes[i];
 		ck_assert(x->parent == y->parent && x->kind == y->kind && x->state == y->state && x->flags == y->flags);
 		ck_assert(x->size == y->size && x->used_bytes == y->used_bytes && x->block_size == y->block_size && x->region == y->region);
+		ck_assert_uint_eq(x->sector_size, y->sector_size);
 		ck_assert(!strcmp(x->driver, y->driver) && !strcmp(x->type, y->type) && !strcmp(x->label, y->label));
 		ck_assert(!strcmp(x->uuid, y->uuid) && !strcmp(x->reason, y->reason) && !strcmp(x->notice, y->notice));
 		ck_assert_str_eq(x->name, y->name);

@@ -213,6 +213,7 @@ START_TEST(mkfs_volumes)
 	ck_assert_uint_eq(info->granule, t->granule);
 	struct plain p = plain_read();
 	ck_assert_uint_eq(info->size, p.sectors * p.sector);
+	ck_assert_uint_eq(info->sector_size, p.sector);
 	ck_assert_uint_eq(info->used_bytes, (uint64_t)p.heap * p.sector + (uint64_t)nr_used * info->block_size);
 	ck_assert_int_eq(run("[ \"$(blkid -p -o value -s UUID %s)\" = %s ]", img, info->uuid), 0);
 	check_copy(&o, &c, true);

@@ -183,6 +183,7 @@ START_TEST(copy_passes_fsck)
 	ck_assert_msg(strncmp(info->detail, word, strlen(word)) == 0, "%s", info->detail);
 	ck_assert_uint_eq(info->granule, t->granule);
 	ck_assert_uint_eq(info->size, (uint64_t)p.total * p.sector);
+	ck_assert_uint_eq(info->sector_size, p.sector);
 	ck_assert_uint_eq(info->block_size, p.per_cluster * p.sector);
 	ck_assert_uint_eq(info->used_bytes, (uint64_t)p.data * p.sector + (uint64_t)nr_used * info->block_size);
 	/* fsck.fat ends with "img: 242 files, 500/2847 clusters" */

@@ -52,6 +52,7 @@ START_TEST(only_the_header_page_is_used)
 	ck_assert_str_eq(info->reason, "");
 	ck_assert_uint_eq(info->size, 2048 << 10);
 	ck_assert_uint_eq(info->block_size, page);
+	ck_assert_uint_eq(info->sector_size, page);
 	ck_assert_uint_eq(info->used_bytes, page);
 	struct collected c = collect(o.v);
 	/* The last KiB belongs to no page and is kept by fsd_map(). */

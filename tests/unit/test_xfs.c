@@ -120,6 +120,7 @@ static void check_map(void)
 	ck_assert_str_eq(info->notice, "");
 	ck_assert_uint_eq(info->size, p.nr_blocks * p.block);
 	ck_assert_uint_eq(info->block_size, p.block);
+	ck_assert_uint_eq(info->sector_size, p.sector);
 	ck_assert_uint_eq(info->granule, p.block < 4096 ? p.block : 4096);
 	ck_assert_uint_eq(info->used_bytes, (p.nr_blocks - nr_free) * p.block);
 	same_word_as_blkid("TYPE", info->type);
