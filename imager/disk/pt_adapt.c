@@ -133,20 +133,6 @@ static int protective_slot(const struct adapt *a, const struct mbr *m)
 	return i;
 }
 
-/* Cylinder, head and sector for 255 heads and 63 sectors; 0xFFFFFF where they cannot be said (UEFI 2.10 §5.2.3). */
-static void put_chs(uint8_t *p, uint64_t lba)
-{
-	uint64_t cylinder = lba / (255 * 63);
-
-	if (cylinder > 1023) {
-		memset(p, 0xFF, 3);
-		return;
-	}
-	p[0] = (uint8_t)(lba / 63 % 255);
-	p[1] = (uint8_t)((lba % 63 + 1) | (cylinder >> 8) << 6);
-	p[2] = (uint8_t)cylinder;
-}
-
 static int patch_mbr(struct adapt *a, struct err *e)
 {
 	uint8_t *sector = alloc_array(1, a->ss);
@@ -165,7 +151,7 @@ static int patch_mbr(struct adapt *a, struct err *e)
 		return 0;
 	}
 	size_t at = 446 + (size_t)i * 16;
-	put_chs(sector + at + 5, a->new_last);
+	pt_mbr_put_chs(sector + at + 5, a->new_last);
 	put_le32(sector, at + 12, (uint32_t)size);
 	return add_patch(a, 0, sector, a->ss, e);
 }

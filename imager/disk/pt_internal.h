@@ -52,6 +52,8 @@ struct mbr {
 struct mbr pt_mbr_decode(const uint8_t sector[MBR_SIZE]);
 /* pt_mbr_protective - index of the 0xEE slot, -1 when there is none */
 int pt_mbr_protective(const struct mbr *m);
+/* pt_mbr_put_chs - cylinder, head and sector of a slot; 0xFFFFFF where they cannot be said (UEFI 2.10 §5.2.3) */
+void pt_mbr_put_chs(uint8_t *p, uint64_t lba);
 /* pt_mbr_is_table - does the kernel see partitions here? (boot indicators 0x00 or 0x80, at least one slot in use) */
 bool pt_mbr_is_table(const struct mbr *m);
 /* pt_mbr_is_plausible - a table whose slots look like real partitions of this disk, not like boot code read as one */

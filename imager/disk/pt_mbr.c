@@ -32,6 +32,20 @@ struct mbr pt_mbr_decode(const uint8_t sector[MBR_SIZE])
 	return m;
 }
 
+/* For 255 heads and 63 sectors. */
+void pt_mbr_put_chs(uint8_t *p, uint64_t lba)
+{
+	uint64_t cylinder = lba / (255 * 63);
+
+	if (cylinder > 1023) {
+		p[0] = p[1] = p[2] = 0xFF;
+		return;
+	}
+	p[0] = (uint8_t)(lba / 63 % 255);
+	p[1] = (uint8_t)((lba % 63 + 1) | (cylinder >> 8) << 6);
+	p[2] = (uint8_t)cylinder;
+}
+
 int pt_mbr_protective(const struct mbr *m)
 {
 	for (int i = 0; i < 4; i++)

@@ -119,6 +119,16 @@ struct pt_patch {
  */
 int pt_adapt(struct blk_source *structures, const struct pt_table *t, uint64_t old_size, uint64_t new_size,
 	struct pt_patch **ret, size_t *ret_nr, struct err *e);
+
+/*
+ * pt_resector - the table of a disk of old_size, written for another disk with sectors of another size; as pt_adapt() otherwise
+ *
+ * GPT: everything that counts in sectors, in both copies and the protective MBR; partitions stay at their bytes, GUIDs, attributes, names, boot
+ * code and the array's form stay. Patches are whole new sectors, but for zeros over what was the table and is not any more. ERR_REFUSED
+ * "sector-size": a partition does not begin and end at whole new sectors, or lies where the entries must be; an MBR, or a hybrid one; "too-small".
+ */
+int pt_resector(struct blk_source *structures, const struct pt_table *t, uint64_t old_size, uint64_t new_size, uint32_t new_sector,
+	struct pt_patch **ret, size_t *ret_nr, struct err *e);
 void pt_patches_free(struct pt_patch *p, size_t nr);
 
 #endif

@@ -126,6 +126,38 @@ static void check_grown(const uint8_t *disk, size_t size, size_t new_size, const
 	free(grown);
 }
 
+/* Written for sectors of another size it is a table with the same partitions. */
+static void check_resectored(const uint8_t *disk, size_t size, struct blk_source *src, const struct pt_table *t)
+{
+	uint32_t sector = t->sector_size == 512 ? 4096 : 512;
+	struct err e = ERR_INIT;
+	struct pt_table *now;
+	struct pt_patch *p;
+	size_t nr;
+
+	if (pt_resector(src, t, size, size, sector, &p, &nr, &e) < 0 || !nr)
+		return;
+	uint8_t *copy = malloc(size);
+	FUZZ_CHECK(copy);
+	memcpy(copy, disk, size);
+	uint64_t end = 0;
+	for (size_t i = 0; i < nr; i++) {
+		FUZZ_CHECK(p[i].len && p[i].start >= end && p[i].start + p[i].len <= size);
+		end = p[i].start + p[i].len;
+		memcpy(copy + p[i].start, p[i].bytes, p[i].len);
+	}
+	struct blk_source *other = blk_mem(copy, size, sector, "other", &e);
+	FUZZ_CHECK(other && pt_read(other, sector, &now, &e) == 0);
+	FUZZ_CHECK(now->kind == PT_GPT && now->nr == t->nr && now->gpt_primary_ok && now->gpt_backup_ok);
+	for (size_t i = 0; i < t->nr; i++)
+		FUZZ_CHECK(now->entries[i].start == t->entries[i].start && now->entries[i].len == t->entries[i].len &&
+			now->entries[i].number == t->entries[i].number);
+	pt_free(now);
+	blk_close(other);
+	free(copy);
+	pt_patches_free(p, nr);
+}
+
 static void use_disk(const uint8_t *disk, size_t size, uint8_t choice)
 {
 	static const size_t growth[8] = { 0, 1, 512, 4096, 5000, 65536, 300000, 1048576 };
@@ -145,6 +177,7 @@ static void use_disk(const uint8_t *disk, size_t size, uint8_t choice)
 				check_grown(disk, size, new_size, t, p, nr);
 			pt_patches_free(p, nr);
 		}
+		check_resectored(disk, size, src, t);
 		pt_free(t);
 	}
 	blk_close(src);
