@@ -66,6 +66,9 @@ struct fat_table {
 int fat_table_read(struct blk_source *src, const struct fat_layout *l, struct fat_table *ret, struct err *e);
 void fat_table_release(struct fat_table *t);
 
+/* fat_entry - entry number i of a table that begins at p, without the upper 4 bits that are reserved in FAT32 */
+uint32_t fat_entry(const uint8_t *p, unsigned bits, size_t i);
+
 /*
  * fat_read_label - the label entry of the root directory into 11 bytes
  *

@@ -25,7 +25,7 @@ static size_t bytes_of(const struct fat_layout *l, uint32_t nr_entries)
 	return (size_t)ceil_div_u64((uint64_t)nr_entries * l->bits, 8);
 }
 
-static uint32_t entry(const uint8_t *p, unsigned bits, size_t i)
+uint32_t fat_entry(const uint8_t *p, unsigned bits, size_t i)
 {
 	if (bits == 32)
 		return get_le32(p + 4 * i) & 0x0fffffff; /* the upper 4 bits are reserved */
@@ -38,10 +38,10 @@ static uint32_t entry(const uint8_t *p, unsigned bits, size_t i)
 static void mark_piece(struct fat_scan *s, uint32_t first, uint32_t nr)
 {
 	for (uint32_t i = first < FAT_FIRST_CLUSTER ? FAT_FIRST_CLUSTER - first : 0; i < nr; i++) {
-		uint32_t value = entry(s->bufs[0], s->l->bits, i);
+		uint32_t value = fat_entry(s->bufs[0], s->l->bits, i);
 		bool is_bad = value == s->bad_mark, is_used = value && !is_bad, differs = false;
 		for (unsigned c = 1; c < s->nr_bufs; c++) {
-			uint32_t other = entry(s->bufs[c], s->l->bits, i);
+			uint32_t other = fat_entry(s->bufs[c], s->l->bits, i);
 			differs |= other != value;
 			is_bad |= other == s->bad_mark;
 			is_used |= other && other != s->bad_mark;
@@ -78,11 +78,11 @@ static int read_piece(struct fat_scan *s, uint32_t first, uint32_t nr, struct er
 /* A boot sector may outlive its file system; the table behind it tells. Entry 0 is the media byte, filled up by ones. */
 static int check_marks(struct fat_scan *s, struct err *e)
 {
-	uint32_t ones = (1U << (s->l->bits == 32 ? 28 : s->l->bits)) - 1, first = entry(s->bufs[0], s->l->bits, 0);
+	uint32_t ones = (1U << (s->l->bits == 32 ? 28 : s->l->bits)) - 1, first = fat_entry(s->bufs[0], s->l->bits, 0);
 
 	if ((first | 0xff) != ones || (first & 0xff) < 0xf0)
 		return err_set(e, ERR_CORRUPT, 0, "no FAT behind the boot sector: it begins with 0x%x", first);
-	s->t->mark = entry(s->bufs[0], s->l->bits, 1);
+	s->t->mark = fat_entry(s->bufs[0], s->l->bits, 1);
 	return 0;
 }
 
