@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco restore: an image is written to its targets, and read back. */
+#include "base/arith.h"
 #include "base/size.h"
 #include "cmd/cmd.h"
 #include "cmd/confirm.h"
@@ -24,8 +25,8 @@ struct restore_args {
 	bool no_verify, yes, dry_run;
 	const char *only, *state;
 	unsigned scrub; /* enum scrub, in the order of the option's words */
-	struct opt_number threads;
-	struct opt_list confirm;
+	struct opt_number threads, sector_size;
+	struct opt_list confirm, as_is;
 };
 
 #define FIELD(f) offsetof(struct restore_args, f)
@@ -36,6 +37,10 @@ static const struct opt options[] = {
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
 		.help = "write only this volume (partition number, label, UUID or GPT name)" },
 	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
+	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
+		.help = "sector size of targets that are plain files (default: that of the image's disk)", .min = 512, .max = 4096 },
+	{ .name = "as-is", .kind = OPT_LIST, .offset = FIELD(as_is), .value = "VOL",
+		.help = "write this volume unchanged, though it may not work with the target's sector size" },
 	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
 		.help = "what becomes of space the image does not use (default discard)" },
 	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
@@ -75,6 +80,7 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 	out_str(out, "image", NULL, o->image);
 	volume_json(out, r->manifest, t->only_region);
 	restore_plan_json(out, r->manifest, t);
+	restore_changes_json(out, r->manifest, r->changes, r->nr_changes);
 	if (r->manifest)
 		show_identity(out, r->manifest);
 	if (o->dry_run)
@@ -109,6 +115,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 		out_bytes(out, NULL, o->scrub == SCRUB_ZERO ? "cleared" : "discarded", r->discarded_bytes);
 	if (r->resized_table)
 		out_line(out, "  table        the GPT's backup was moved to the end of the larger disk");
+	restore_changes_text(out, r->manifest, SIZE_MAX, r->changes, r->nr_changes);
 	if (r->state_file[0])
 		out_line(out, "  saved        %s: the target's old bytes that were cleared first", r->state_file);
 }
@@ -130,14 +137,20 @@ static int dry_run(struct invocation *inv, const struct restore_options *o, stru
 	}
 	if (!ret && r.manifest)
 		ret = know_volume(o, r.manifest, t, e);
+	if (!ret && !m) { /* what a pipe brings is known now */
+		t->changes = take(&r.changes);
+		t->nr_changes = r.nr_changes;
+	}
 	if (!ret) {
-		struct restore_result shown = { .manifest = r.manifest ? r.manifest : (struct img_manifest *)m };
+		struct restore_result shown = { .manifest = r.manifest ? r.manifest : (struct img_manifest *)m, .changes = t->changes,
+			.nr_changes = t->nr_changes };
 		if (inv->out->is_json)
 			report_json(inv->out, o, t, &shown);
 		else
 			restore_plan_text(inv->out, shown.manifest, t, true);
 		out_line(inv->out, "nothing was written");
 	}
+	free(r.changes);
 	img_manifest_free(r.manifest);
 	return ret;
 }
@@ -162,6 +175,7 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 		report_json(inv->out, o, t, &r);
 	else if (!ret)
 		report_text(inv->out, o, t, &r);
+	free(r.changes);
 	img_manifest_free(r.manifest);
 	return ret;
 }
@@ -182,6 +196,8 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 		.scrub = a->scrub,
 		.only = a->only,
 		.state_file = a->state,
+		.sector_size = (uint32_t)a->sector_size.n,
+		.as_is = rq->as_is,
 		.dry_run = a->dry_run,
 	};
 
@@ -219,12 +235,16 @@ static int run(struct invocation *inv, struct err *e)
 		.nr_disks = inv->nr_operands - 1,
 		.only = a->only,
 		.state_file = a->state,
+		.sector_size = (uint32_t)a->sector_size.n,
+		.as_is = a->as_is.nr ? a->as_is.items : NULL,
 		.yes = a->yes,
 		.confirm = &a->confirm,
 	};
 	AUTO(img_reader) struct img_reader *reader = NULL;
 	struct targets targets;
 
+	if (a->sector_size.given && !is_pow2(a->sector_size.n))
+		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
 	if (image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
 		return -1;
 	/* A pipe can be read only once, and that is the job's. */
@@ -233,6 +253,7 @@ static int run(struct invocation *inv, struct err *e)
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);
+		rq.reader = reader;
 	}
 	int ret = targets_check(&rq, &targets, e);
 	if (!ret)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco verify: is the image whole; does a disk hold what the image says? */
+#include "base/arith.h"
 #include "base/size.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
@@ -17,7 +18,8 @@ struct verify_args {
 	struct common_args common;
 	struct opt_list against;
 	const char *only;
-	struct opt_number threads;
+	struct opt_number threads, sector_size;
+	struct opt_list as_is;
 };
 
 #define FIELD(f) offsetof(struct verify_args, f)
@@ -26,6 +28,9 @@ static const struct opt options[] = {
 		.help = "compare this disk with the image; once for each disk of the image, in order" },
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
 		.help = "only this volume (partition number, label, UUID or GPT name)" },
+	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
+		.help = "sector size of disks that are plain files (default: from their GPT)", .min = 512, .max = 4096 },
+	{ .name = "as-is", .kind = OPT_LIST, .offset = FIELD(as_is), .value = "VOL", .help = "this volume was restored with --as-is" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
 		.help = "checking threads (default: one per core)", .min = 1, .max = 1024 },
 	OPT_PROGRESS,
@@ -160,12 +165,16 @@ static int run(struct invocation *inv, struct err *e)
 		.in_fd = STDIN_FILENO,
 		.threads = (unsigned)a->threads.n,
 		.only = a->only,
+		.sector_size = (uint32_t)a->sector_size.n,
+		.as_is = a->as_is.nr ? a->as_is.items : NULL,
 	};
 
 	if (a->only && !a->against.nr) {
 		err_set(e, ERR_USAGE, 0, "--only goes with --against: an image is always examined as a whole");
 		return err_hint(e, "add --against DISK, or leave --only out");
 	}
+	if (a->sector_size.given && !is_pow2(a->sector_size.n))
+		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
 	if (image_check_pipe(o.image, e) < 0)
 		return -1;
 	AUTO(disk_paths) struct disk_paths *against = disk_paths_resolve(a->against.items, a->against.nr, e);

@@ -129,6 +129,28 @@ static void disk_will_be_written(struct out *o, const struct img_manifest *m, co
 		out_line(o, "  larger       by %s, which stays unused", size);
 }
 
+void restore_changes_text(struct out *o, const struct img_manifest *m, size_t disk, const struct restore_change *list, size_t nr)
+{
+	for (size_t i = 0; m && i < nr; i++)
+		if (disk == SIZE_MAX || list[i].disk == disk)
+			out_line(o, "  adapted      %s", list[i].text);
+}
+
+void restore_changes_json(struct out *o, const struct img_manifest *m, const struct restore_change *list, size_t nr)
+{
+	out_array(o, "changes");
+	for (size_t i = 0; m && i < nr; i++) {
+		out_object(o, NULL);
+		out_u64(o, "disk", NULL, list[i].disk);
+		if (list[i].region < m->nr_regions && m->regions[list[i].region].number)
+			out_u64(o, "partition", NULL, m->regions[list[i].region].number);
+		out_str(o, "what", NULL, list[i].what);
+		out_str(o, "text", NULL, list[i].text);
+		out_end(o);
+	}
+	out_end(o);
+}
+
 void restore_plan_text(struct out *o, const struct img_manifest *m, const struct targets *t, bool tell_confirmation)
 {
 	for (size_t i = 0; i < t->nr; i++) {
@@ -139,6 +161,7 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 			disk_will_be_written(o, m, t, &t->list[i]);
 		else
 			out_line(o, "  will get     what comes through the pipe; sizes are checked before the first write");
+		restore_changes_text(o, m, t->list[i].disk, t->changes, t->nr_changes);
 		if (tell_confirmation)
 			show_wanted(o, &t->list[i]);
 	}

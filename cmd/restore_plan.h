@@ -18,4 +18,8 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 /* restore_plan_json - the array "targets" in the open object. @m may be NULL. */
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t);
 
+/* restore_changes_text - a line for each change of a disk; SIZE_MAX: of all. restore_changes_json - the array "changes" in the open object */
+void restore_changes_text(struct out *o, const struct img_manifest *m, size_t disk, const struct restore_change *list, size_t nr);
+void restore_changes_json(struct out *o, const struct img_manifest *m, const struct restore_change *list, size_t nr);
+
 #endif

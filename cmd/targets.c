@@ -75,12 +75,13 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	bool exists = t->kind == TARGET_EXISTS;
 
 	t->need_size = need_of(rq, all, t);
+	if (!exists && rq->sector_size) /* a disk ends with a whole sector */
+		t->need_size = round_up_u64(t->need_size, rq->sector_size);
 	if (!exists && check_new_file(t, e) < 0)
 		return -1;
 	t->rq = (struct guard_request){
 		.target = t->path,
 		.need_size = exists ? t->need_size : 0,
-		.need_sector_size = exists && rq->m ? rq->m->disks[t->disk].sector_size : 0,
 		.in_use = all->in_use,
 		.yes = rq->yes,
 		.confirm = i < rq->confirm->nr ? rq->confirm->items[i] : NULL,
@@ -146,6 +147,27 @@ int targets_find_place(struct targets *t, const struct img_manifest *m, struct e
 	return 0;
 }
 
+/* What the job will change, or why it will refuse; of an image from a pipe it tells later. */
+static int foresee(const struct targets_request *rq, struct targets *t, struct err *e)
+{
+	AUTO_FREE struct restore_target *list = alloc_array(rq->m->nr_disks, sizeof(*list));
+
+	if (!list)
+		return err_nomem(e, "the plan");
+	for (size_t i = 0; i < t->nr; i++) {
+		const struct target *g = &t->list[i];
+		bool is_device = g->kind == TARGET_EXISTS && !g->verdict.dev.is_file;
+		if (is_device && rq->sector_size && rq->sector_size != g->verdict.dev.sector_size) {
+			err_set(e, ERR_USAGE, 0, "'%s' is a device with sectors of %u bytes: --sector-size is for plain files", g->path,
+				g->verdict.dev.sector_size);
+			return err_hint(e, "leave --sector-size out");
+		}
+		list[g->disk] = (struct restore_target){ .name = g->path, .sector_size = is_device ? g->verdict.dev.sector_size : rq->sector_size,
+			.size = g->kind == TARGET_EXISTS ? g->verdict.dev.size : g->need_size };
+	}
+	return restore_foresee(rq->reader, t->only_region, list, rq->as_is, &t->changes, &t->nr_changes, e);
+}
+
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
 	*ret = (struct targets){ .only_region = SIZE_MAX };
@@ -166,6 +188,8 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
 	if (ret->only_region != SIZE_MAX && targets_find_place(ret, rq->m, e) < 0)
+		return -1;
+	if (rq->m && foresee(rq, ret, e) < 0)
 		return -1;
 	return rq->m ? restore_check_room(rq->m, ret->only_region, ret->paths->items, ret->nr, e) : 0;
 }
@@ -233,6 +257,7 @@ int targets_create(const struct targets *t, struct err *e)
 void targets_free(struct targets *t)
 {
 	disk_paths_free(t->paths);
+	free(t->changes);
 	free(t->list);
 	*t = (struct targets){ .only_region = SIZE_MAX };
 }

@@ -12,6 +12,7 @@
 #include "imager/job/job.h"
 
 struct img_manifest;
+struct img_reader;
 
 enum target_kind {
 	TARGET_EXISTS,     /* a device, or a plain file with content: the guard has judged it */
@@ -35,10 +36,13 @@ struct target {
 struct targets_request {
 	const char *image;            /* path, or "-" */
 	const struct img_manifest *m; /* NULL for a pipe */
+	struct img_reader *reader;    /* NULL for a pipe */
 	const char *const *disks;     /* as the user wrote them */
 	size_t nr_disks;
 	const char *only;             /* NULL, or one volume */
 	const char *state_file;       /* NULL, or where cleared bytes are saved */
+	uint32_t sector_size;         /* of targets that are plain files; 0: that of the image's disk */
+	const char *const *as_is;     /* NULL-terminated */
 	bool yes;
 	const struct opt_list *confirm;
 };
@@ -48,6 +52,8 @@ struct targets {
 	struct disk_paths *paths;
 	struct target *list;
 	size_t nr;
+	struct restore_change *changes; /* what will not be on the targets as it was; owned */
+	size_t nr_changes;
 	const char *in_use[3]; /* what no target may be or hold: the image, the folder of the state file; NULL-terminated */
 	char state_folder[PATH_MAX];
 };

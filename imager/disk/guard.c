@@ -310,13 +310,6 @@ static int check_fit(const struct guard_request *rq, const struct guard_verdict 
 		err_set(e, ERR_FAILED, errno, "'%s' cannot be opened for writing", d->path);
 		return refuse(e, "no-permission", "run it as root (sudo calco ...)");
 	}
-	if (!d->is_file && rq->need_sector_size && d->sector_size != rq->need_sector_size) {
-		err_set(e, ERR_REFUSED, 0,
-			"'%s' has sectors of %u bytes, the image's disk has sectors of %u bytes", d->path,
-			d->sector_size, rq->need_sector_size);
-		return refuse(e, "sector-size",
-			"partition tables and file systems count in sectors; choose a disk with the same sector size");
-	}
 	if (d->is_file && !d->size) /* new, or empty: it is made as large as needed */
 		return 0;
 	return check_size(rq, d, e);

@@ -18,7 +18,6 @@
 struct guard_request {
 	const char *target;          /* path as the user gave it, resolved by dev_resolve() */
 	uint64_t need_size;          /* bytes the image needs at least; 0 = not checked */
-	uint32_t need_sector_size;   /* 0 = not checked */
 	const char *const *in_use;   /* paths that must not be the target, nor lie on it: the image, the sources, the state folder; NULL-terminated */
 	bool yes;                    /* --yes */
 	const char *confirm;         /* --confirm TEXT, NULL when not given */
@@ -37,7 +36,7 @@ struct guard_verdict {
 /*
  * guard_check - everything but the confirmation: exists, not mounted, not held, not swap, not the source or the store, big enough
  *
- * ERR_REFUSED with a reason word ("mounted", "held", "swap", "is-source", "holds-store", "in-use", "read-only", "too-small", "sector-size")
+ * ERR_REFUSED with a reason word ("mounted", "held", "swap", "is-source", "holds-store", "in-use", "read-only", "too-small")
  * and a hint. "too-small" names the exact shortage in bytes. ERR_FAILED "no-permission" when we may not write to a device. Fills *ret on success, and as far as known on a refusal.
  */
 int guard_check(const struct guard_request *rq, struct guard_verdict *ret, struct err *e);

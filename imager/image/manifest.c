@@ -79,11 +79,13 @@ void img_cursor_begin(struct img_cursor *c)
 
 bool img_cursor_next(const struct img_manifest *m, struct img_cursor *c)
 {
-	for (c->i++; c->region < m->nr_regions; c->region++, c->i = 0) {
+	bool is_first = c->present == UINT64_MAX;
+
+	for (c->i++; c->region < m->nr_regions; c->region++, c->i = 0, is_first = true) {
 		const struct img_region *r = &m->regions[c->region];
 		c->i = cmap_next_present(r->map, c->i);
 		if (c->i < cmap_nr_chunks(r->map)) {
-			c->present++;
+			c->present = is_first ? r->first_present : c->present + 1;
 			c->chunk = r->first_chunk + c->i;
 			return true;
 		}

@@ -67,7 +67,7 @@ static const uint8_t *wanted_id(const struct disk_check *dc, uint64_t present)
 	struct special_chunk key = { .present = present };
 	const struct special_chunk *s = dc->nr_special ? bsearch(&key, dc->special, dc->nr_special, sizeof(key), by_present) : NULL;
 
-	return s ? s->id : dc->x->m->ids[present];
+	return s ? s->id : dc->x->image->ids[present];
 }
 
 static int compare_batch(void *arg, void *worker, void *item, struct err *e)

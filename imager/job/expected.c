@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* The expected disk; see expected.h. Today's only adaptation is the GPT of a larger disk. */
+/* The expected disk; see expected.h. Partition tables are adapted here; sectors.c judges volumes, remade.c makes them anew. */
 #include "imager/job/expected.h"
 
 #include "base/arith.h"
 #include "base/blk.h"
+#include "imager/job/remade.h"
+#include "imager/job/sectors.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -58,18 +61,32 @@ static struct blk_source *table_source(const struct img_manifest *m, uint32_t di
 	return &t->base;
 }
 
+/* For BIOS, in the first sector: it loads what follows by numbers of sectors. */
+static int note_boot_code(struct expected *x, uint32_t disk, const struct pt_table *table, struct err *e)
+{
+	if (!table->boot_code)
+		return 0;
+	return expected_note(x, disk, SIZE_MAX, "boot-code", e, "the boot code for BIOS counts in other sectors; only UEFI starts this disk");
+}
+
 static int adapt_table(struct expected *x, uint32_t disk, struct err *e)
 {
 	struct expected_disk *d = &x->disks[disk];
-	const struct img_disk *from = &x->m->disks[disk];
+	const struct img_disk *from = &x->image->disks[disk];
 	AUTO(pt_table) struct pt_table *table = NULL;
 
-	if (from->table != PT_GPT || d->size == from->size)
+	if (from->table == PT_NONE || (!d->other_sectors && (from->table != PT_GPT || d->size == from->size)))
 		return 0;
-	AUTO(blk_source) struct blk_source *src = table_source(x->m, disk, e);
+	AUTO(blk_source) struct blk_source *src = table_source(x->image, disk, e);
 	if (!src || pt_read(src, from->sector_size, &table, e) < 0)
 		return -1;
-	return pt_adapt(src, table, from->size, d->size, &d->patches, &d->nr_patches, e);
+	if (!d->other_sectors)
+		return pt_adapt(src, table, from->size, d->size, &d->patches, &d->nr_patches, e);
+	if (pt_resector(src, table, from->size, d->size, d->sector_size, &d->patches, &d->nr_patches, e) < 0)
+		return -1;
+	if (expected_note(x, disk, SIZE_MAX, "gpt", e, "the GPT is rewritten for sectors of %u bytes", d->sector_size) < 0)
+		return -1;
+	return note_boot_code(x, disk, table, e);
 }
 
 static int too_small(const char *name, uint64_t size, uint64_t need, const char *what, struct err *e)
@@ -80,36 +97,56 @@ static int too_small(const char *name, uint64_t size, uint64_t need, const char 
 	return err_reason(e, "too-small");
 }
 
-static int plan_target(struct expected *x, uint32_t disk, uint64_t size, const char *name, struct err *e)
+static int plan_target(struct expected *x, uint32_t disk, const struct restore_target *t, struct err *e)
 {
 	struct expected_disk *d = &x->disks[disk];
+	uint32_t was = x->image->disks[disk].sector_size;
 
-	d->size = size;
+	d->size = t->size;
+	d->sector_size = t->sector_size ? t->sector_size : was;
+	d->other_sectors = d->sector_size != was;
 	if (x->only_region == SIZE_MAX) {
-		if (size < x->m->disks[disk].size)
-			return too_small(name, size, x->m->disks[disk].size, "the image's disk", e);
+		if (t->size < x->image->disks[disk].size)
+			return too_small(t->name, t->size, x->image->disks[disk].size, "the image's disk", e);
 		return adapt_table(x, disk, e);
 	}
-	const struct img_region *r = &x->m->regions[x->only_region];
+	const struct img_region *r = &x->image->regions[x->only_region];
 	if (r->disk != disk)
 		return 0;
-	return size < r->len ? too_small(name, size, r->len, "the volume", e) : 0;
+	return t->size < r->len ? too_small(t->name, t->size, r->len, "the volume", e) : 0;
 }
 
-int expected_new(const struct img_manifest *m, const uint64_t *target_sizes, const char *const *names, size_t only_region,
-	struct expected **ret, struct err *e)
+/* Volumes on disks with other sectors: judged, and made anew where that must be. */
+static int plan_volumes(struct expected *x, const struct expected_request *rq, struct err *e)
+{
+	AUTO_FREE size_t *regions = NULL;
+	bool other = false;
+	size_t nr = 0;
+
+	for (size_t i = 0; i < x->image->nr_disks; i++)
+		other |= x->disks[i].other_sectors;
+	if (!other)
+		return 0;
+	if (sectors_judge(x, rq, &regions, &nr, e) < 0)
+		return -1;
+	return remade_plan(x, rq->reader, regions, nr, e);
+}
+
+int expected_new(const struct expected_request *rq, struct expected **ret, struct err *e)
 {
 	AUTO(expected) struct expected *x = alloc_array(1, sizeof(*x));
 
 	if (!x)
 		return err_nomem(e, "the plan");
-	x->m = m;
-	if (!(x->disks = alloc_array(m->nr_disks, sizeof(*x->disks))))
+	x->image = x->m = rq->m;
+	if (!(x->disks = alloc_array(rq->m->nr_disks, sizeof(*x->disks))))
 		return err_nomem(e, "the plan");
-	x->only_region = only_region;
-	for (uint32_t i = 0; i < m->nr_disks; i++)
-		if (plan_target(x, i, target_sizes[i], names[i], e) < 0)
+	x->only_region = rq->only_region;
+	for (uint32_t i = 0; i < rq->m->nr_disks; i++)
+		if (plan_target(x, i, &rq->targets[i], e) < 0)
 			return -1;
+	if (plan_volumes(x, rq, e) < 0)
+		return -1;
 	*ret = take(&x);
 	return 0;
 }
@@ -118,10 +155,29 @@ void expected_free(struct expected *x)
 {
 	if (!x)
 		return;
-	for (size_t i = 0; x->disks && i < x->m->nr_disks; i++)
+	for (size_t i = 0; x->disks && i < x->image->nr_disks; i++)
 		pt_patches_free(x->disks[i].patches, x->disks[i].nr_patches);
+	remade_free(x->remade);
+	free(x->changes);
 	free(x->disks);
 	free(x);
+}
+
+int expected_note(struct expected *x, uint32_t disk, size_t region, const char *what, struct err *e, const char *fmt, ...)
+{
+	struct restore_change *grown = reallocarray(x->changes, x->nr_changes + 1, sizeof(*grown));
+	va_list ap;
+
+	if (!grown)
+		return err_nomem(e, "the plan");
+	x->changes = grown;
+	struct restore_change *c = &x->changes[x->nr_changes++];
+	*c = (struct restore_change){ .disk = disk, .region = region };
+	snprintf(c->what, sizeof(c->what), "%s", what);
+	va_start(ap, fmt);
+	vsnprintf(c->text, sizeof(c->text), fmt, ap);
+	va_end(ap);
+	return 0;
 }
 
 bool expected_touches(const struct expected *x, uint32_t disk, uint64_t start, uint64_t len)

@@ -165,6 +165,19 @@ static void merge(struct hold_list *l)
 	l->nr = n;
 }
 
+/* On sectors of another size than the image's, what is held is held in whole sectors. */
+static void round_to_sectors(const struct expected *x, struct hold_list *l)
+{
+	for (size_t i = 0; i < l->nr; i++) {
+		const struct expected_disk *d = &x->disks[l->p[i].disk];
+		if (!d->other_sectors)
+			continue;
+		uint64_t end = min_u64(round_up_u64(l->p[i].start + l->p[i].len, d->sector_size), max_u64(d->size, l->p[i].start + l->p[i].len));
+		l->p[i].start = round_down_u64(l->p[i].start, d->sector_size);
+		l->p[i].len = end - l->p[i].start;
+	}
+}
+
 static int by_present(const void *a, const void *b)
 {
 	const struct special_chunk *x = a, *y = b;
@@ -172,35 +185,56 @@ static int by_present(const void *a, const void *b)
 	return x->present < y->present ? -1 : x->present > y->present;
 }
 
-/* Every present chunk that a held range lies in. Patches are held too, so these are all. */
+static int add_special(struct holds *h, uint64_t present, size_t room, struct err *e)
+{
+	if (h->nr_special && h->special[h->nr_special - 1].present == present)
+		return 0;
+	if (h->nr_special == room)
+		return err_set(e, ERR_CORRUPT, 0, "the image's arm ranges contradict its regions");
+	h->special[h->nr_special++].present = present;
+	return 0;
+}
+
+/* The present chunks of a region that held ranges lie in; all of one that is made anew. */
+static int find_in_region(struct holds *h, size_t index, size_t room, struct err *e)
+{
+	const struct img_region *reg = &h->x->m->regions[index];
+
+	if (expected_is_remade(h->x, index)) {
+		for (uint64_t k = 0; k < cmap_nr_present(reg->map); k++)
+			if (add_special(h, reg->first_present + k, room, e) < 0)
+				return -1;
+		return 0;
+	}
+	for (const struct hold *hold = holds_next(h, reg->disk, reg->start); hold && hold->start < reg->start + reg->len;
+		hold = holds_next(h, reg->disk, hold->start + hold->len)) {
+		uint64_t from = max_u64(hold->start, reg->start) - reg->start;
+		uint64_t to = min_u64(hold->start + hold->len, reg->start + reg->len) - reg->start;
+		for (uint64_t i = from / CHUNK_SIZE; i <= (to - 1) / CHUNK_SIZE; i++)
+			if (cmap_next_present(reg->map, i) == i && add_special(h, img_present_index(reg, i), room, e) < 0)
+				return -1;
+	}
+	return 0;
+}
+
+/* Every present chunk that is not on the target as it is in the image. Patches are held too, so these are all. */
 static int find_special(struct holds *h, struct err *e)
 {
 	const struct img_manifest *m = h->x->m;
-	size_t room = 0;
+	size_t room = h->nr; /* a range may cross from one region into the next */
 
 	for (size_t i = 0; i < h->nr; i++)
 		room += (size_t)(h->list[i].len / CHUNK_SIZE) + 2;
-	room += h->nr; /* a range may cross from one region into the next */
+	for (size_t r = 0; r < m->nr_regions; r++)
+		room += expected_is_remade(h->x, r) ? (size_t)cmap_nr_present(m->regions[r].map) : 0;
 	if (!(h->special = alloc_array(room, sizeof(*h->special))))
 		return err_nomem(e, "the plan");
-	for (size_t r = 0; r < m->nr_regions; r++) {
-		const struct img_region *reg = &m->regions[r];
-		for (const struct hold *hold = holds_next(h, reg->disk, reg->start); hold && hold->start < reg->start + reg->len;
-			hold = holds_next(h, reg->disk, hold->start + hold->len)) {
-			uint64_t from = max_u64(hold->start, reg->start) - reg->start;
-			uint64_t to = min_u64(hold->start + hold->len, reg->start + reg->len) - reg->start;
-			for (uint64_t i = from / CHUNK_SIZE; i <= (to - 1) / CHUNK_SIZE; i++) {
-				if (cmap_next_present(reg->map, i) != i)
-					continue;
-				uint64_t present = img_present_index(reg, i);
-				if (h->nr_special && h->special[h->nr_special - 1].present == present)
-					continue;
-				if (h->nr_special == room)
-					return err_set(e, ERR_CORRUPT, 0, "the image's arm ranges contradict its regions");
-				h->special[h->nr_special++].present = present;
-			}
-		}
-	}
+	for (size_t r = 0; r < m->nr_regions; r++)
+		if (find_in_region(h, r, room, e) < 0)
+			return -1;
+	/* Regions that are made anew have numbers behind all others. */
+	if (h->nr_special)
+		qsort(h->special, h->nr_special, sizeof(*h->special), by_present);
 	return 0;
 }
 
@@ -232,6 +266,7 @@ int holds_new(const struct expected *x, const struct img_range *old, size_t nr_o
 	int r = collect_volumes(x, &l, e);
 	if (r == 0)
 		r = collect_tables(x, old, nr_old, &l, e);
+	round_to_sectors(x, &l);
 	if (r == 0 && l.nr)
 		merge(&l);
 	h->list = l.p;

@@ -74,12 +74,24 @@ struct restore_options {
 	enum scrub scrub;
 	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
 	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
+	uint32_t sector_size;     /* of targets that are plain files; 0: that of the image's disk */
+	const char *const *as_is; /* volumes that are written as they are whatever the target's sectors; NULL-terminated; may be NULL */
 	bool dry_run;             /* plan only: nothing is written */
 	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
 };
 
+/* Something that is not on the target as it was on the disk that was captured. */
+struct restore_change {
+	uint32_t disk;            /* of the image */
+	size_t region;            /* SIZE_MAX: the disk as a whole */
+	char what[16];            /* "gpt", "fat", "as-is", "boot-code" */
+	char text[200];           /* for the person */
+};
+
 struct restore_result {
 	struct img_manifest *manifest;
+	struct restore_change *changes; /* owned by the caller: free() */
+	size_t nr_changes;
 	uint64_t written_bytes, verified_bytes, discarded_bytes;
 	uint64_t nr_chunks;
 	bool resized_table;       /* the target is larger and its GPT was rewritten for it */
@@ -95,6 +107,24 @@ struct restore_result {
  * completes a restore that was cut short.
  */
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
+
+struct img_reader;
+
+/* What a restore to this target will meet. */
+struct restore_target {
+	uint64_t size;
+	uint32_t sector_size;     /* 0: that of the image's disk */
+	const char *name;
+};
+
+/*
+ * restore_foresee - what a restore will change on the way, as the job itself will decide; errors are those of the job
+ * @only_region: SIZE_MAX, or the only region that is written
+ * @targets: one for each disk of the image; without a name: not written
+ * @ret: owned by the caller: free(); NULL when there is nothing to say
+ */
+int restore_foresee(struct img_reader *reader, size_t only_region, const struct restore_target *targets, const char *const *as_is,
+	struct restore_change **ret, size_t *ret_nr, struct err *e);
 
 /*
  * restore_is_unfinished - did a restore of this very plain file (path, size, inode, time of birth) begin and not end, as its state record tells?
@@ -180,6 +210,8 @@ struct verify_options {
 	const char *const *against; /* targets, one for each disk; NULL-terminated; NULL: the image alone */
 	unsigned threads;
 	const char *only;
+	uint32_t sector_size;          /* of plain files; 0: for which there is a GPT, else that of the image's disk */
+	const char *const *as_is;      /* as in restore_options */
 };
 
 struct verify_result {

@@ -45,6 +45,21 @@ static int refuse_nested_table(const struct restore *rs, const char *target, con
 	return err_reason(e, "is-partition");
 }
 
+/* A plain file has the sectors of the image's disk, or those that were asked for. */
+static int set_sectors(const struct restore *rs, struct blk_sink *sink, const struct img_disk *disk, struct err *e)
+{
+	uint32_t asked = rs->o->sector_size;
+
+	if (sink->is_file) {
+		sink->sector_size = asked ? asked : disk->sector_size;
+		sink->phys_sector_size = (uint32_t)max_u64(sink->phys_sector_size, sink->sector_size);
+	} else if (asked && asked != sink->sector_size) {
+		err_set(e, ERR_USAGE, 0, "'%s' is a device with sectors of %u bytes: --sector-size is for plain files", sink->name, sink->sector_size);
+		return err_hint(e, "leave --sector-size out");
+	}
+	return 0;
+}
+
 static int open_targets(struct restore *rs, struct err *e)
 {
 	size_t wanted = rs->only_region == SIZE_MAX ? rs->m->nr_disks : 1;
@@ -59,13 +74,8 @@ static int open_targets(struct restore *rs, struct err *e)
 		const struct img_disk *disk = &rs->m->disks[d];
 		if (!rs->o->sinks && refuse_nested_table(rs, rs->o->disks[i], disk, e) < 0)
 			return -1;
-		if (!rs->sinks[d]->is_file && rs->sinks[d]->sector_size != disk->sector_size) {
-			err_set(e, ERR_REFUSED, 0,
-				"'%s' has sectors of %u bytes, the image's disk of %u: its partition table and file systems would not work there",
-				rs->sinks[d]->name, rs->sinks[d]->sector_size, disk->sector_size);
-			err_hint(e, "use a target with sectors of %u bytes", disk->sector_size);
-			return err_reason(e, "sector-size");
-		}
+		if (set_sectors(rs, rs->sinks[d], disk, e) < 0)
+			return -1;
 	}
 	return 0;
 }
@@ -103,16 +113,15 @@ static int old_tables(const struct restore *rs, struct img_range *ret, size_t ma
 
 static int plan(struct restore *rs, struct err *e)
 {
-	uint64_t sizes[IMG_MAX_DISKS] = { 0 };
-	const char *names[IMG_MAX_DISKS] = { NULL };
+	struct restore_target targets[IMG_MAX_DISKS] = { { 0 } };
+	struct expected_request rq = { .m = rs->m, .reader = rs->reader, .only_region = rs->only_region, .targets = targets, .as_is = rs->o->as_is };
 	struct img_range old[3 * IMG_MAX_DISKS];
 	size_t nr_old;
 
-	for (size_t i = 0; i < rs->m->nr_disks; i++) {
-		sizes[i] = rs->sinks[i] ? rs->sinks[i]->size : 0;
-		names[i] = rs->sinks[i] ? rs->sinks[i]->name : "";
-	}
-	if (expected_new(rs->m, sizes, names, rs->only_region, &rs->x, e) < 0)
+	for (size_t i = 0; i < rs->m->nr_disks; i++)
+		if (rs->sinks[i])
+			targets[i] = (struct restore_target){ .size = rs->sinks[i]->size, .sector_size = rs->sinks[i]->sector_size, .name = rs->sinks[i]->name };
+	if (expected_new(&rq, &rs->x, e) < 0)
 		return -1;
 	for (size_t i = 0; i < rs->m->nr_disks; i++)
 		if (rs->sinks[i] && target_look(rs->sinks[i], &rs->layouts[i], e) < 0)
@@ -122,7 +131,7 @@ static int plan(struct restore *rs, struct err *e)
 	old_tables(rs, old, 3 * IMG_MAX_DISKS, &nr_old);
 	for (size_t i = 0; i < rs->m->nr_regions; i++)
 		if (rs->only_region == SIZE_MAX || i == rs->only_region)
-			rs->total += cmap_bytes(rs->m->regions[i].map, EXT_USED) + cmap_bytes(rs->m->regions[i].map, EXT_ZERO);
+			rs->total += cmap_bytes(rs->x->m->regions[i].map, EXT_USED) + cmap_bytes(rs->x->m->regions[i].map, EXT_ZERO);
 	return holds_new(rs->x, old, nr_old, &rs->holds, e);
 }
 
@@ -142,6 +151,19 @@ static int open_states(struct restore *rs, struct err *e)
 		if (state_open(path, rs->sinks[i]->name, rs->sinks[i]->size, &rs->states[i], e) < 0)
 			return -1;
 	}
+	return 0;
+}
+
+int restore_foresee(struct img_reader *reader, size_t only_region, const struct restore_target *targets, const char *const *as_is,
+	struct restore_change **ret, size_t *ret_nr, struct err *e)
+{
+	struct expected_request rq = { .m = img_reader_manifest(reader), .reader = reader, .only_region = only_region, .targets = targets, .as_is = as_is };
+	AUTO(expected) struct expected *x = NULL;
+
+	if (expected_new(&rq, &x, e) < 0)
+		return -1;
+	*ret = take(&x->changes);
+	*ret_nr = x->nr_changes;
 	return 0;
 }
 
@@ -254,10 +276,12 @@ static void fill_result(struct restore *rs, struct restore_result *ret)
 	ret->discarded_bytes = rs->discarded;
 	ret->nr_chunks = rs->nr_chunks;
 	for (size_t i = 0; i < rs->m->nr_disks; i++) {
-		ret->resized_table |= rs->x->disks[i].nr_patches > 0;
+		ret->resized_table |= rs->x->disks[i].nr_patches > 0 && rs->x->disks[i].size > rs->m->disks[i].size;
 		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
 			snprintf(ret->state_file, sizeof(ret->state_file), "%.500s", state_path(rs->states[i]));
 	}
+	ret->changes = take(&rs->x->changes);
+	ret->nr_changes = rs->x->nr_changes;
 	ret->manifest = img_reader_take_manifest(rs->reader);
 }
 

@@ -70,7 +70,7 @@ int restore_scrub(struct restore *rs, struct err *e)
 	if (rs->o->scrub == SCRUB_NONE)
 		return 0;
 	for (size_t i = 0; i < rs->m->nr_regions; i++) {
-		const struct img_region *reg = &rs->m->regions[i];
+		const struct img_region *reg = &rs->x->m->regions[i];
 		bool last = i + 1 == rs->m->nr_regions || rs->m->regions[i + 1].disk != reg->disk;
 		if (rs->only_region != SIZE_MAX && i != rs->only_region)
 			continue;

@@ -62,7 +62,7 @@ static int read_record(void *arg, void *item, struct err *e)
 		int r = img_reader_next(rs->reader, &it->rec, it->payload, e);
 		if (r <= 0)
 			return r;
-		if (rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region)
+		if ((rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region) && !expected_is_remade(rs->x, it->rec.at.region))
 			break;
 	}
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
@@ -139,6 +139,22 @@ static int name_place(const struct restore *rs, const struct img_cursor *at, str
 	return err_hint(e, "'calco verify' lists all damage of an image; the target is not complete and does not boot");
 }
 
+/* The leaves of a chunk that hold anything. content NULL: zeros. */
+static int write_wanted(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+	uint64_t *ret_bytes, struct err *e)
+{
+	*ret_bytes = 0;
+	for (uint32_t off = 0; off < c->len;) {
+		bool wanted;
+		uint32_t n = restore_wanted_run(reg->map, c, off, &wanted);
+		if (wanted && write_around_holds(rs, reg->disk, start + off, content ? content + off : NULL, n, e) < 0)
+			return -1;
+		*ret_bytes += wanted ? n : 0;
+		off += n;
+	}
+	return 0;
+}
+
 static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 {
 	const struct restore *rs = arg;
@@ -153,17 +169,7 @@ static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 	cmap_get(reg->map, it->rec.at.i, &c);
 	if (sp && prepare_special(rs, worker, sp, reg->disk, start, it->content, c.len, e) < 0)
 		return -1;
-	const uint8_t *content = it->rec.is_zero && !sp ? NULL : it->content;
-	it->bytes = 0;
-	for (uint32_t off = 0; off < c.len;) {
-		bool wanted;
-		uint32_t n = restore_wanted_run(reg->map, &c, off, &wanted);
-		if (wanted && write_around_holds(rs, reg->disk, start + off, content ? content + off : NULL, n, e) < 0)
-			return -1;
-		it->bytes += wanted ? n : 0;
-		off += n;
-	}
-	return 0;
+	return write_wanted(rs, reg, &c, start, it->rec.is_zero && !sp ? NULL : it->content, &it->bytes, e);
 }
 
 static int count_chunk(void *arg, void *item, struct err *e)
@@ -186,6 +192,47 @@ static void locate(const struct restore *rs, struct err *e)
 			rs->o->image);
 }
 
+/* A volume that is made anew. It is composed of pieces of the image from everywhere, so it is done by one thread, and after the records. */
+static int write_remade(struct restore *rs, size_t region, struct chunk_codec *codec, uint8_t *content, struct err *e)
+{
+	const struct img_region *reg = &rs->x->m->regions[region];
+	uint64_t bytes, shift = rs->x->disks[reg->disk].shift;
+
+	for (uint64_t i = cmap_next_present(reg->map, 0); i < cmap_nr_chunks(reg->map); i = cmap_next_present(reg->map, i + 1)) {
+		uint64_t start = reg->start + i * CHUNK_SIZE;
+		struct special_chunk *sp = holds_special(rs->holds, img_present_index(reg, i));
+		struct cmap_chunk c;
+		cmap_get(reg->map, i, &c);
+		if (expected_chunk(rs->x, region, i, content, e) < 0 || prepare_special(rs, codec, sp, reg->disk, start, content, c.len, e) < 0)
+			return -1;
+		if (state_mark(rs->states[reg->disk], start + CHUNK_SIZE - shift, e) < 0 ||
+			write_wanted(rs, reg, &c, start, content, &bytes, e) < 0)
+			return -1;
+		rs->done += bytes;
+		rs->written += bytes;
+		rs->nr_chunks++;
+		progress_update(rs->p, "write", rs->done, rs->total);
+		if (progress_check(rs->p, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int write_all_remade(struct restore *rs, struct err *e)
+{
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
+
+	if (!codec)
+		return -1;
+	if (!content)
+		return err_nomem(e, "a restore buffer");
+	for (size_t i = 0; i < rs->m->nr_regions; i++)
+		if ((rs->only_region == SIZE_MAX || i == rs->only_region) && expected_is_remade(rs->x, i) && write_remade(rs, i, codec, content, e) < 0)
+			return -1;
+	return 0;
+}
+
 int restore_write(struct restore *rs, struct err *e)
 {
 	static const struct pipe_ops ops = {
@@ -204,5 +251,5 @@ int restore_write(struct restore *rs, struct err *e)
 		locate(rs, e);
 		return -1;
 	}
-	return 0;
+	return rs->x->remade ? write_all_remade(rs, e) : 0;
 }

@@ -12,12 +12,13 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct against {
 	const struct verify_options *o;
 	struct verify_result *ret;
 	struct img_reader *reader;
-	const struct img_manifest *m;
+	const struct img_manifest *m; /* of the image; from plan() on as the disks should be */
 	size_t only_region;
 	struct blk_source *disks[IMG_MAX_DISKS];
 	struct expected *x;
@@ -27,6 +28,30 @@ struct against {
 	uint8_t *content; /* CHUNK_SIZE */
 	struct chunk_codec *codec;
 };
+
+/* A plain file has the sectors for which there is a GPT in it, where the image has one; else those of the image's disk. */
+static struct blk_source *open_disk(const struct against *a, const char *path, uint32_t disk, struct err *e)
+{
+	AUTO(blk_source) struct blk_source *src = blk_open(path, 0, true, e);
+	AUTO(pt_table) struct pt_table *t = NULL;
+	struct err ignored = ERR_INIT;
+	struct stat st;
+	uint64_t off;
+
+	int fd = src ? blk_fd(src, &off) : -1;
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return take(&src);
+	if (!S_ISREG(st.st_mode)) {
+		if (!a->o->sector_size || a->o->sector_size == src->sector_size)
+			return take(&src);
+		err_set(e, ERR_USAGE, 0, "'%s' is a device with sectors of %u bytes: --sector-size is for plain files", path, src->sector_size);
+		return NULL;
+	}
+	uint32_t sector = a->o->sector_size ? a->o->sector_size : a->m->disks[disk].sector_size;
+	if (!a->o->sector_size && a->m->disks[disk].table == PT_GPT && pt_read(src, 0, &t, &ignored) == 0 && t->kind == PT_GPT)
+		sector = t->sector_size;
+	return blk_open(path, sector, true, e);
+}
 
 static int open_disks(struct against *a, struct err *e)
 {
@@ -38,7 +63,7 @@ static int open_disks(struct against *a, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "the image needs %zu disk%s to compare with, %zu given", wanted, wanted == 1 ? "" : "s", nr);
 	for (size_t i = 0; i < wanted; i++) {
 		uint32_t d = a->only_region == SIZE_MAX ? (uint32_t)i : a->m->regions[a->only_region].disk;
-		if (!(a->disks[d] = blk_open(a->o->against[i], 0, true, e)))
+		if (!(a->disks[d] = open_disk(a, a->o->against[i], d, e)))
 			return -1;
 	}
 	return 0;
@@ -47,18 +72,19 @@ static int open_disks(struct against *a, struct err *e)
 /* A disk too small to hold the image is a finding, not a refusal: nothing will be written. */
 static int plan(struct against *a, struct err *e)
 {
-	uint64_t sizes[IMG_MAX_DISKS] = { 0 };
-	const char *names[IMG_MAX_DISKS] = { NULL };
+	struct restore_target targets[IMG_MAX_DISKS] = { { 0 } };
+	struct expected_request rq = { .m = a->m, .reader = a->reader, .only_region = a->only_region, .targets = targets, .as_is = a->o->as_is,
+		.any_sectors = true };
 
-	for (size_t i = 0; i < a->m->nr_disks; i++) {
-		sizes[i] = a->disks[i] ? a->disks[i]->size : 0;
-		names[i] = a->disks[i] ? blk_name(a->disks[i]) : "";
-	}
-	if (expected_new(a->m, sizes, names, a->only_region, &a->x, e) < 0) {
+	for (size_t i = 0; i < a->m->nr_disks; i++)
+		if (a->disks[i])
+			targets[i] = (struct restore_target){ .size = a->disks[i]->size, .sector_size = a->disks[i]->sector_size, .name = blk_name(a->disks[i]) };
+	if (expected_new(&rq, &a->x, e) < 0) {
 		if (e->code == ERR_REFUSED)
 			e->code = ERR_CORRUPT;
 		return -1;
 	}
+	a->m = a->x->m;
 	for (size_t i = 0; i < a->m->nr_regions; i++)
 		if (a->only_region == SIZE_MAX || i == a->only_region)
 			a->total += cmap_bytes(a->m->regions[i].map, EXT_USED) + cmap_bytes(a->m->regions[i].map, EXT_ZERO);
@@ -82,33 +108,60 @@ static int place_volume(struct against *a, struct err *e)
 	return 0;
 }
 
-/* The chunks that adaptations change, with the ids they must have on this target. */
+/* What a present chunk of a region should hold on this target. */
+static int wanted_chunk(struct against *a, size_t region, uint64_t i, struct err *e)
+{
+	const struct img_region *r = &a->m->regions[region];
+	struct cmap_chunk c;
+
+	int ok = expected_is_remade(a->x, region) ? expected_chunk(a->x, region, i, a->content, e) : img_reader_chunk(a->reader, region, i, a->content, e);
+	if (ok < 0)
+		return -1;
+	cmap_get(r->map, i, &c);
+	expected_adapt(a->x, r->disk, r->start + i * CHUNK_SIZE, a->content, c.len);
+	cmap_mask(r->map, &c, a->content, true);
+	return 0;
+}
+
+static int add_special(struct against *a, size_t region, uint64_t i, struct err *e)
+{
+	struct special_chunk *grown = reallocarray(a->special, a->nr_special + 1, sizeof(*grown));
+
+	if (!grown)
+		return err_nomem(e, "the plan");
+	a->special = grown;
+	if (wanted_chunk(a, region, i, e) < 0)
+		return -1;
+	struct special_chunk *s = &a->special[a->nr_special++];
+	s->present = img_present_index(&a->m->regions[region], i);
+	return chunk_id(a->codec, a->content, s->id, NULL, e);
+}
+
+static int by_present(const void *a, const void *b)
+{
+	const struct special_chunk *x = a, *y = b;
+
+	return x->present < y->present ? -1 : x->present > y->present;
+}
+
+/* The chunks that are not as in the image, with the ids they must have on this target. */
 static int find_special(struct against *a, struct err *e)
 {
 	for (size_t i = 0; i < a->m->nr_regions; i++) {
 		const struct img_region *r = &a->m->regions[i];
-		if (!a->x->disks[r->disk].nr_patches || !expected_touches(a->x, r->disk, r->start, r->len))
+		bool is_remade = expected_is_remade(a->x, i);
+		if ((a->only_region != SIZE_MAX && i != a->only_region) || (!is_remade && !expected_touches(a->x, r->disk, r->start, r->len)))
 			continue;
 		for (uint64_t k = cmap_next_present(r->map, 0); k < cmap_nr_chunks(r->map); k = cmap_next_present(r->map, k + 1)) {
-			uint64_t start = r->start + k * CHUNK_SIZE;
 			struct cmap_chunk c;
 			cmap_get(r->map, k, &c);
-			if (!expected_touches(a->x, r->disk, start, c.len))
-				continue;
-			struct special_chunk *grown = realloc(a->special, (a->nr_special + 1) * sizeof(*grown));
-			if (!grown)
-				return err_nomem(e, "the plan");
-			a->special = grown;
-			if (img_reader_chunk(a->reader, i, k, a->content, e) < 0)
-				return -1;
-			expected_adapt(a->x, r->disk, start, a->content, c.len);
-			cmap_mask(r->map, &c, a->content, true);
-			struct special_chunk *s = &a->special[a->nr_special++];
-			s->present = img_present_index(r, k);
-			if (chunk_id(a->codec, a->content, s->id, NULL, e) < 0)
+			if ((is_remade || expected_touches(a->x, r->disk, r->start + k * CHUNK_SIZE, c.len)) && add_special(a, i, k, e) < 0)
 				return -1;
 		}
 	}
+	/* Regions that are made anew have numbers behind all others. */
+	if (a->nr_special)
+		qsort(a->special, a->nr_special, sizeof(*a->special), by_present);
 	return 0;
 }
 
@@ -138,12 +191,10 @@ static int differs(void *arg, const struct img_cursor *at, const uint8_t *conten
 
 	a->ret->nr_bad_chunks++;
 	cmap_get(r->map, at->i, &c);
-	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || img_reader_chunk(a->reader, at->region, at->i, a->content, e) < 0) {
+	if (a->ret->nr_kept == VERIFY_MAX_DAMAGES || wanted_chunk(a, at->region, at->i, e) < 0) {
 		a->ret->nr_other++;
 		return damage_on_disk(a->ret, a->m, at->region, place, c.len, "differs from the image", e);
 	}
-	expected_adapt(a->x, r->disk, start, a->content, c.len);
-	cmap_mask(r->map, &c, a->content, true);
 	for (uint32_t off = 0; off < c.len; off += LEAF_SIZE) {
 		uint32_t n = (uint32_t)min_u64(LEAF_SIZE, c.len - off);
 		if (!memcmp(a->content + off, content + off, n))

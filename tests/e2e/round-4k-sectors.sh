@@ -45,14 +45,6 @@ run_calco verify $disk.calco --against "$target"
 detach "$target"
 check_target target.img device.calco
 
-# A device with other sectors would not understand the table.
-truncate -s "$(stat -c %s $disk)" small-sectors.img
-attach small-sectors.img --sector-size 512
-expect_exit 4 "$CALCO" restore device.calco "$dev" --yes --json
-json_true out 'd["error"]["reason"] == "sector-size"'
-detach "$dev"
-[ "$(hash_of small-sectors.img)" = "$(head -c "$(stat -c %s $disk)" /dev/zero | hash_of -)" ] || fail "the refused target was written"
-
 # An MBR in a file tells no sector size: 512 is taken, and where the content says otherwise that is hinted at.
 truncate -s 64M mbr.img
 attach mbr.img --sector-size 4096
@@ -67,6 +59,17 @@ expect_text err 'but 1 would with sectors of 4096: .*add --sector-size 4096'
 run_calco capture mbr.img --dry-run --sector-size 4096 --json
 expect_no_text err sector-size
 json_true out '[(v["type"]) for v in d["result"]["volumes"]][:1] == ["ext4"]'
+# A device with other sectors would not understand such a table: nothing is written.
+run_calco capture mbr.img mbr.calco --sector-size 4096
+truncate -s 64M small-sectors.img
+attach small-sectors.img --sector-size 512
+for option in --yes --dry-run; do
+	expect_exit 4 "$CALCO" restore mbr.calco "$dev" $option --json
+	json_true out 'd["error"]["reason"] == "sector-size" and "MBR" in d["error"]["message"]'
+done
+detach "$dev"
+[ "$(hash_of small-sectors.img)" = "$(head -c 64M /dev/zero | hash_of -)" ] || fail "the refused target was written"
+
 # No hint where 512 is right, or nothing tells.
 truncate -s 64M mbr512.img
 printf 'start=2048, size=32768\nstart=65536, size=2048, type=82\n' | sfdisk -q mbr512.img

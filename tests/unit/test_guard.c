@@ -473,7 +473,7 @@ END_TEST
 
 START_TEST(empty_file_grows)
 {
-	struct guard_request rq = { .need_size = 8 * MIB, .need_sector_size = 4096 };
+	struct guard_request rq = { .need_size = 8 * MIB };
 
 	rq.target = make_file("disk", 0);
 	assert_ok(guard_check(&rq, &v, &e));
@@ -516,21 +516,6 @@ START_TEST(read_only)
 	assert_refused(check(l.path, &v, &e), "read-only");
 	ck_assert(v.dev.read_only);
 	assert_ok(guard_source(l.path, &e));
-}
-END_TEST
-
-START_TEST(sector_size)
-{
-	struct guard_request rq = { .need_sector_size = 512 };
-	struct loop l;
-
-	if (!attach("sector_size", make_file("disk", 8 * MIB), 0, 4096, &l))
-		return;
-	rq.target = l.path;
-	assert_refused(guard_check(&rq, &v, &e), "sector-size");
-	ck_assert_uint_eq(v.dev.sector_size, 4096);
-	rq.need_sector_size = 4096;
-	assert_ok(guard_check(&rq, &v, &e));
 }
 END_TEST
 
@@ -672,7 +657,6 @@ int main(void)
 	ADD(empty_file_grows);
 	ADD(not_a_target);
 	ADD(read_only);
-	ADD(sector_size);
 	ADD(locked_file);
 	ADD(content);
 	ADD(hostile_label);
