@@ -100,7 +100,10 @@ static int lay_out(struct resector *r, uint64_t new_size, struct err *e)
 	r->nr_array = pt_gpt_array_sectors(&r->live, r->ss);
 	if ((moved && r->t->gpt_entries % r->ss) || r->first_array < 2 || r->first_array + r->nr_array > first)
 		return no_room(r, "the entries", e);
+	/* Directly behind the entries, as usual, or where somebody left a gap, at the same byte. */
 	uint64_t usable = r->live.first_usable <= UINT64_MAX / r->was ? ceil_div_u64(r->live.first_usable * r->was, r->ss) : UINT64_MAX;
+	if (r->live.first_usable == r->t->gpt_entries / r->was + pt_gpt_array_sectors(&r->live, r->was))
+		usable = 0;
 	r->first_usable = max_u64(min_u64(usable, first), r->first_array + r->nr_array);
 	if (r->last < r->nr_array || r->last - r->nr_array < end || r->last - r->nr_array <= r->first_usable) {
 		err_set(e, ERR_REFUSED, 0, "no room for the backup GPT: partitions end at sector %llu, a disk of %llu bytes has %llu of %u bytes",

@@ -1,0 +1,73 @@
+#!/bin/bash
+# A disk with sectors of 512 bytes onto one of 4096, and the copy back: file systems work, the FAT volumes hold the same files, verify agrees.
+. "$(dirname "$0")/rounds.sh"
+. "$HERE/sectorlib.sh"
+
+# there_and_back SECTOR OTHER TARGET-SIZE
+there_and_back() {
+	local from=$1 to=$2 whole
+	rm -f ./*.img ./*.calco ./*.parts
+	sector_disk disk.img "$from"
+	run_calco capture disk.img disk.calco --sector-size "$from"
+	file_systems_work disk.img "$from"
+	partitions disk.img "$from" >disk.parts
+
+	truncate -s "$3" target.img
+	attach target.img --sector-size "$to"
+	whole=$dev
+	run_calco restore disk.calco "$whole" --dry-run --json
+	json_true out 'd["result"]["targets"][0]["disk_bytes"] == 1400 << 20'
+	json_true out '[(c["what"], c.get("partition")) for c in d["result"]["changes"]] == [("gpt", None), ("boot-code", None), ("fat", 1), ("fat", 7)]'
+	run_calco restore disk.calco "$whole" --dry-run
+	expect_text out "GPT is rewritten for sectors of $to bytes" "partition 1 .*'EFI'.* is made anew for sectors of $to bytes"
+	run_calco restore disk.calco "$whole" --yes --json
+	json_true out 'd["result"]["read_back"] and len(d["result"]["changes"]) == 4'
+	json_true out "d[\"result\"][\"resized_table\"] == (\"$3\" != \"1400M\")"
+	run_calco verify disk.calco --against "$whole"
+	detach "$whole"
+	# As a file: the GPT tells its sectors.
+	run_calco verify disk.calco --against target.img
+	cp --sparse=always target.img bad.img
+	file_systems_work target.img "$to"
+	partitions target.img "$to" >target.parts
+	diff disk.parts target.parts || fail "the partitions are others"
+	cmp disk.img.esp target.img.esp || fail "the ESP holds other files"
+	cmp disk.img.old target.img.old || fail "the FAT16 holds other files"
+	# One changed byte in a folder of the ESP is found.
+	python3 - bad.img <<-'PYTHON'
+		import mmap, sys
+		with open(sys.argv[1], "r+b") as f, mmap.mmap(f.fileno(), 0) as m:
+		    at = m.find(b"NUMBERS    ", 1 << 20, 300 << 20)
+		    assert at > 0
+		    m[at + 12] ^= 1
+	PYTHON
+	expect_exit 3 "$CALCO" verify disk.calco --against bad.img --json
+	json_true out 'd["result"]["damages"][0]["volume"].startswith("partition 1 ") and d["result"]["damages_found"] == 1'
+
+	# The copy is a disk like any other: captured, and written back to the first kind.
+	run_calco capture target.img back.calco
+	truncate -s "$3" back.img
+	run_calco restore back.calco back.img --sector-size "$from" --confirm back.img
+	run_calco verify back.calco --against back.img
+	file_systems_work back.img "$from"
+	partitions back.img "$from" >back.parts
+	diff disk.parts back.parts || fail "the partitions are others after the way back"
+	cmp disk.img.esp back.img.esp || fail "the ESP holds other files after the way back"
+	cmp disk.img.old back.img.old || fail "the FAT16 holds other files after the way back"
+}
+
+there_and_back 512 4096 1400M
+there_and_back 4096 512 1450M
+
+# A new file with other sectors; the same bytes as on the device.
+run_calco restore disk.calco new.img --sector-size 512
+run_calco verify disk.calco --against new.img
+# One volume alone: the ESP to a partition's place, and to a file of its own.
+run_calco restore disk.calco new.img --sector-size 512 --only 1 --confirm new.img
+run_calco verify disk.calco --against new.img
+run_calco restore disk.calco esp.img --sector-size 512 --only EFI
+fsck.fat -n esp.img >/dev/null || fail "fsck.fat of the ESP alone"
+fat_files esp.img >esp.files
+cmp disk.img.esp esp.files || fail "the ESP alone holds other files"
+run_calco verify disk.calco --against esp.img --only EFI --sector-size 512
+expect_exit 3 "$CALCO" verify disk.calco --against esp.img --only EFI
