@@ -1,17 +1,15 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Writing an image; see writer.h. Everything goes through one buffer of 1 MiB, front to back. The ids and the index are kept
- * in memory until the end: 40 bytes for each present chunk.
+ * Writing an image; see writer.h. The ids and the index are kept in memory until the end: 40 bytes for each present chunk.
  */
 #include "imager/image/writer.h"
 
 #include "base/arith.h"
 #include "base/buf.h"
+#include "base/file_out.h"
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/random.h"
-#include "base/wait.h"
-#include "base/write_behind.h"
 #include "imager/image/format.h"
 
 #include <errno.h>
@@ -23,71 +21,21 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
-#define BUFFER_SIZE ((size_t)1 << 20)
-
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
 	char path[PATH_MAX], part[PATH_MAX];
 	int fd;
 	bool owns_fd, committed;
-	bool waits;          /* a pipe: what is written may be long in being taken */
-	const struct progress *p; /* borrowed; asked while it waits */
-	uint8_t *buffer;
-	size_t buffered;
-	uint64_t written;    /* bytes given to emit(), buffered ones included */
-	struct write_behind behind;
+	struct file_out out;
 	uint64_t *index;     /* for each present chunk */
 	uint64_t nr_put, nr_records;
 	uint64_t next_chunk; /* lowest number the next put may have */
 	uint64_t cids_offset, index_offset;
 };
 
-static int write_all(struct img_writer *w, const uint8_t *p, size_t len, struct err *e)
-{
-	while (len) {
-		if (w->waits && wait_writable(w->fd, w->path, w->p, e) < 0)
-			return -1;
-		ssize_t n = write(w->fd, p, w->waits ? min_u64(len, PIPE_BUF) : len);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0 && errno == ENOSPC) {
-			err_set(e, ERR_FAILED, ENOSPC, "writing '%s'", w->path);
-			return err_hint(e, "free some space where the image is to lie, or choose another place");
-		}
-		if (n <= 0)
-			return err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "writing '%s'", w->path);
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int drain(struct img_writer *w, struct err *e)
-{
-	size_t n = w->buffered;
-
-	w->buffered = 0;
-	return write_all(w, w->buffer, n, e);
-}
-
 static int emit(struct img_writer *w, const void *data, size_t len, struct err *e)
 {
-	const uint8_t *p = data;
-
-	while (len) {
-		size_t n = len < BUFFER_SIZE - w->buffered ? len : BUFFER_SIZE - w->buffered;
-		memcpy(w->buffer + w->buffered, p, n);
-		w->buffered += n;
-		w->written += n;
-		p += n;
-		len -= n;
-		if (w->buffered == BUFFER_SIZE) {
-			if (drain(w, e) < 0)
-				return -1;
-			write_behind(&w->behind, w->fd, BUFFER_SIZE);
-		}
-	}
-	return 0;
+	return file_out_add(&w->out, data, len, e);
 }
 
 /* A part whose payload is compressed when that makes it smaller. */
@@ -186,11 +134,10 @@ static int open_part(struct img_writer *w, struct err *e)
 static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 {
 	w->m = m;
-	w->buffer = malloc(BUFFER_SIZE);
 	w->index = alloc_array(m->nr_present, sizeof(*w->index));
 	if (!m->ids)
 		m->ids = alloc_array(m->nr_present, IMG_ID_SIZE);
-	if (!w->buffer || !w->index || !m->ids)
+	if (!w->index || !m->ids)
 		return err_nomem(e, "the index of the image");
 	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
 		return -1;
@@ -206,11 +153,10 @@ struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest
 		return NULL;
 	}
 	w->fd = fd;
-	w->p = p;
-	w->waits = fd >= 0 && wait_is_needed(fd);
 	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
 		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
-	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) && emit_head(w, e) == 0) {
+	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) &&
+		   file_out_open(&w->out, w->fd, w->path, p, e) == 0 && emit_head(w, e) == 0) {
 		return w;
 	}
 	img_writer_close(w);
@@ -223,7 +169,7 @@ int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID
 	if (w->nr_put == w->m->nr_present || chunk < w->next_chunk)
 		return err_set(e, ERR_FAILED, 0, "chunk %llu was put out of order", (unsigned long long)chunk);
 	memcpy(w->m->ids[w->nr_put], id, IMG_ID_SIZE);
-	w->index[w->nr_put] = payload ? w->written : 0;
+	w->index[w->nr_put] = payload ? w->out.written : 0;
 	w->nr_put++;
 	w->next_chunk = chunk + 1;
 	if (!payload)
@@ -252,7 +198,7 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	AUTO_FREE uint8_t *bad_bytes = bad.p;
 	if (bad.failed)
 		return err_nomem(e, "the bad ranges");
-	w->cids_offset = w->written;
+	w->cids_offset = w->out.written;
 	if (emit_part(w, "CIDS", FMT_MANDATORY, m->ids, m->nr_present * IMG_ID_SIZE, e) < 0)
 		return -1;
 	if (emit_part(w, "BADR", FMT_MANDATORY | FMT_ZSTD, bad_bytes, bad.len, e) < 0)
@@ -272,11 +218,11 @@ static int emit_index_and_trailer(struct img_writer *w, struct err *e)
 		uint64_t v = w->index[i];
 		put_le64((uint8_t *)&w->index[i], 0, v);
 	}
-	w->index_offset = w->written;
+	w->index_offset = w->out.written;
 	if (emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e) < 0)
 		return -1;
 	struct fmt_trailer t = {
-		.file_len = w->written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
+		.file_len = w->out.written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
 		.cids_offset = w->cids_offset,
 		.index_offset = w->index_offset,
 		.nr_present = w->nr_put,
@@ -311,7 +257,7 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 	if (w->nr_put != w->m->nr_present)
 		return err_set(e, ERR_FAILED, 0, "%llu of %llu chunks are missing", (unsigned long long)(w->m->nr_present - w->nr_put),
 			(unsigned long long)w->m->nr_present);
-	if (emit_ids_and_root(w, e) < 0 || emit_index_and_trailer(w, e) < 0 || drain(w, e) < 0)
+	if (emit_ids_and_root(w, e) < 0 || emit_index_and_trailer(w, e) < 0 || file_out_drain(&w->out, e) < 0)
 		return -1;
 	if (w->owns_fd)
 		return give_name(w, e);
@@ -321,7 +267,7 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 
 uint64_t img_writer_bytes(const struct img_writer *w)
 {
-	return w->written;
+	return w->out.written;
 }
 
 void img_writer_close(struct img_writer *w)
@@ -333,7 +279,7 @@ void img_writer_close(struct img_writer *w)
 			unlink(w->part);
 		close(w->fd);
 	}
-	free(w->buffer);
+	file_out_close(&w->out);
 	free(w->index);
 	free(w);
 }
