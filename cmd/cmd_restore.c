@@ -13,6 +13,7 @@
 #include "cmd/text.h"
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 #include "imager/job/job.h"
 
 #include <string.h>
@@ -229,7 +230,7 @@ static int run(struct invocation *inv, struct err *e)
 		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {
-		reader = img_reader_open(rq.image, -1, &signals_only, e);
+		reader = image_open(rq.image, -1, &signals_only, e);
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);

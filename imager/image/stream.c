@@ -165,7 +165,7 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 /* Types that have a place of their own, where they are asked for. */
 static bool is_known(const uint8_t *type)
 {
-	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "LOCS", "PTOC", "TRLR" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(type, known[i], 4))

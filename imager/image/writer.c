@@ -11,6 +11,7 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "imager/image/format.h"
+#include "imager/image/locations.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -31,6 +32,8 @@ struct img_writer {
 	uint64_t nr_put, nr_records;
 	uint64_t next_chunk; /* lowest number the next put may have */
 	uint64_t cids_offset, index_offset;
+	const struct img_locations *locations; /* of a version, else NULL; borrowed */
+	uint64_t features;
 };
 
 static int emit(struct img_writer *w, const void *data, size_t len, struct err *e)
@@ -67,7 +70,7 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 
 static int emit_head(struct img_writer *w, struct err *e)
 {
-	struct fmt_preamble pre = { 0 };
+	struct fmt_preamble pre = { .mandatory = w->features };
 	uint8_t b[FMT_PREAMBLE_SIZE];
 	AUTO_FREE uint8_t *core = NULL;
 	AUTO_FREE uint8_t *envelope = NULL;
@@ -174,7 +177,7 @@ int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID
 	w->next_chunk = chunk + 1;
 	if (!payload)
 		return 0;
-	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = w->nr_records++, .stored_len = stored_len, .crc = payload_crc };
+	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = w->nr_records++, .stored_len = stored_len, .crc = payload_crc };
 	uint8_t head[FMT_RECORD_SIZE];
 	memcpy(r.origin, w->m->pack_id, 16);
 	memcpy(r.id, id, IMG_ID_SIZE);
@@ -209,18 +212,31 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	return emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e);
 }
 
-static int emit_index_and_trailer(struct img_writer *w, struct err *e)
+static int emit_index(struct img_writer *w, struct err *e)
 {
-	uint8_t trailer[FMT_TRAILER_SIZE];
-
 	/* In place: the index is not needed any more in the machine's byte order. */
 	for (uint64_t i = 0; i < w->nr_put; i++) {
 		uint64_t v = w->index[i];
 		put_le64((uint8_t *)&w->index[i], 0, v);
 	}
 	w->index_offset = w->out.written;
-	if (emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e) < 0)
+	return emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e);
+}
+
+static int emit_locations(struct img_writer *w, struct err *e)
+{
+	AUTO_FREE uint8_t *table = NULL;
+	size_t len;
+
+	if (locations_encode(w->locations, &table, &len, e) < 0)
 		return -1;
+	w->index_offset = w->out.written;
+	return emit_part(w, "LOCS", FMT_MANDATORY | FMT_ZSTD, table, len, e);
+}
+
+static int emit_trailer(struct img_writer *w, struct err *e)
+{
+	uint8_t trailer[FMT_TRAILER_SIZE];
 	struct fmt_trailer t = {
 		.file_len = w->out.written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
 		.cids_offset = w->cids_offset,
@@ -257,12 +273,30 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 	if (w->nr_put != w->m->nr_present)
 		return err_set(e, ERR_FAILED, 0, "%llu of %llu chunks are missing", (unsigned long long)(w->m->nr_present - w->nr_put),
 			(unsigned long long)w->m->nr_present);
-	if (emit_ids_and_root(w, e) < 0 || emit_index_and_trailer(w, e) < 0 || file_out_drain(&w->out, e) < 0)
+	if (emit_ids_and_root(w, e) < 0 || emit_index(w, e) < 0 || emit_trailer(w, e) < 0 || file_out_drain(&w->out, e) < 0)
 		return -1;
 	if (w->owns_fd)
 		return give_name(w, e);
 	w->committed = true;
 	return 0;
+}
+
+int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, struct err *e)
+{
+	struct img_writer w = { .m = m, .fd = fd, .locations = l, .nr_put = m->nr_present };
+
+	w.features = FMT_IN_PACKS | (has_composed ? FMT_HAS_COMPOSED : 0);
+	for (uint64_t i = 0; i < l->nr_chunks; i++)
+		w.nr_records += l->chunks[i].offset != 0;
+	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
+		return -1;
+	int r = file_out_open(&w.out, fd, name, NULL, e);
+	if (r == 0 && (emit_head(&w, e) < 0 || emit_ids_and_root(&w, e) < 0 || emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0))
+		r = -1;
+	if (r == 0)
+		r = file_out_drain(&w.out, e);
+	file_out_close(&w.out);
+	return r;
 }
 
 uint64_t img_writer_bytes(const struct img_writer *w)
