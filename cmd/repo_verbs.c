@@ -3,10 +3,13 @@
 #include "cmd/repo_verbs.h"
 
 #include "base/arith.h"
+#include "base/size.h"
 #include "cmd/out.h"
+#include "cmd/progress_ui.h"
 #include "cmd/show.h"
 #include "cmd/signals.h"
 #include "cmd/text.h"
+#include "imager/repo/maintain.h"
 #include "imager/repo/versions.h"
 
 #include <stdio.h>
@@ -193,4 +196,44 @@ int repo_verb_rm(struct invocation *inv, struct err *e)
 	}
 	out_end(inv->out);
 	return 0;
+}
+
+static void report_prune(struct out *out, const struct prune_options *o, const struct prune_result *r)
+{
+	out_result(out);
+	out_bool(out, "dry_run", NULL, o->dry_run);
+	out_bytes(out, "freed_bytes", o->dry_run ? "would free" : "freed", r->freed_bytes > r->copied_bytes ? r->freed_bytes - r->copied_bytes : 0);
+	out_bytes(out, "copied_bytes", "rewritten", r->copied_bytes);
+	out_bytes(out, "needed_bytes", "needed", r->needed_bytes);
+	out_bytes(out, "waiting_bytes", NULL, r->waiting_bytes);
+	out_bytes(out, "unfinished_bytes", NULL, r->unfinished_bytes);
+	out_u64(out, "removed_packs", NULL, r->removed_packs);
+	out_u64(out, "written_packs", NULL, r->written_packs);
+	out_u64(out, "rewritten_versions", NULL, r->rewritten_versions);
+	char size[32];
+	size_format(r->waiting_bytes, size);
+	if (r->waiting_bytes)
+		out_line(out, "  %s are not needed, but somebody may be reading them: prune again later", size);
+	size_format(r->unfinished_bytes, size);
+	if (r->unfinished_bytes)
+		out_line(out, o->unfinished && !o->dry_run ? "  %s of interrupted captures are gone"
+							   : "  %s of interrupted captures wait for the next capture (or for --unfinished)", size);
+}
+
+int repo_verb_prune(struct invocation *inv, struct err *e)
+{
+	const struct repo_args *a = inv->args;
+	struct prune_options o = { .max_unused = a->max_unused.given ? (unsigned)a->max_unused.n : 25, .unfinished = a->unfinished, .dry_run = a->dry_run };
+	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	struct prune_result result;
+	struct progress_ui ui;
+
+	if (!r)
+		return -1;
+	progress_ui_open(&ui, a->common.progress);
+	int failed = repo_prune(r, &o, &result, &ui.progress, e);
+	progress_ui_close(&ui);
+	if (failed == 0)
+		report_prune(inv->out, &o, &result);
+	return failed;
 }

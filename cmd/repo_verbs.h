@@ -7,12 +7,15 @@
 
 struct repo_args {
 	struct common_args common;
-	bool is_delete, dry_run;
+	bool is_delete, dry_run, unfinished, read_data, rebuild_index;
+	struct opt_number max_unused, sample, time_limit;
 };
 
 int repo_verb_init(struct invocation *inv, struct err *e);
 int repo_verb_list(struct invocation *inv, struct err *e);
 int repo_verb_tag(struct invocation *inv, struct err *e);
 int repo_verb_rm(struct invocation *inv, struct err *e);
+int repo_verb_prune(struct invocation *inv, struct err *e);
+int repo_verb_check(struct invocation *inv, struct err *e);
 
 #endif

@@ -119,3 +119,16 @@ int located_compose(const struct located *x, struct chunk_codec *codec, const st
 	}
 	return 0;
 }
+
+int located_compose_own(const struct located *x, struct chunk_codec *codec, const struct fmt_record *head, const uint8_t *payload, uint8_t *content,
+	struct err *e)
+{
+	struct composed c;
+
+	if (composed_parse(head, payload, &c, e) < 0)
+		return -1;
+	for (unsigned i = 0; i < c.nr_helpers; i++)
+		if (!locations_helper(x->l, &c.helpers[i]))
+			return c.fresh && leaves_unpack(codec, head->codec, c.frame, c.frame_len, content, head->raw_len, e) < 0 ? -1 : 0;
+	return located_compose(x, codec, head, payload, content, e) < 0 ? -1 : 1;
+}

@@ -27,5 +27,12 @@ int located_read(const struct located *x, const struct img_where *at, struct fmt
  */
 int located_compose(const struct located *x, struct chunk_codec *codec, const struct fmt_record *head, const uint8_t *payload, uint8_t *content,
 	struct err *e);
+/*
+ * located_compose_own - as far as it can be composed: only its own leaves are unpacked when one of its lenders is not in the table
+ *
+ * 1: the content is whole; 0: a record that only lends its own leaves any more, which are sound; -1.
+ */
+int located_compose_own(const struct located *x, struct chunk_codec *codec, const struct fmt_record *head, const uint8_t *payload, uint8_t *content,
+	struct err *e);
 
 #endif

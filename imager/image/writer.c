@@ -22,6 +22,8 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
+#define COPY_SIZE ((size_t)256 << 10)
+
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
 	char path[PATH_MAX], part[PATH_MAX];
@@ -295,6 +297,42 @@ int img_version_write(const char *name, int fd, struct img_manifest *m, const st
 		r = -1;
 	if (r == 0)
 		r = file_out_drain(&w.out, e);
+	file_out_close(&w.out);
+	return r;
+}
+
+static int read_exactly(int fd, uint64_t at, void *buf, size_t len, const char *name, struct err *e)
+{
+	ssize_t n = pread(fd, buf, len, (off_t)at);
+
+	return n == (ssize_t)len ? 0 : err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "reading '%s'", name);
+}
+
+/* Everything before the table is copied byte by byte: signatures and what a later version added stay what they are. */
+int img_version_relocate(const char *name, int from, int to, const struct img_locations *l, struct err *e)
+{
+	uint8_t trailer[FMT_TRAILER_SIZE];
+	struct fmt_trailer t;
+	struct stat st;
+	AUTO_FREE uint8_t *block = malloc(COPY_SIZE);
+
+	if (!block)
+		return err_nomem(e, "a copy buffer");
+	if (fstat(from, &st) < 0 || st.st_size < (off_t)(FMT_PART_SIZE + FMT_TRAILER_SIZE))
+		return err_set(e, ERR_FAILED, errno, "reading '%s'", name);
+	if (read_exactly(from, (uint64_t)st.st_size - FMT_TRAILER_SIZE, trailer, sizeof(trailer), name, e) < 0 || fmt_get_trailer(trailer, &t, e) < 0)
+		return -1;
+	struct img_manifest m = { .nr_disks = 0 }; /* what the trailer repeats */
+	struct img_writer w = { .m = &m, .fd = to, .locations = l, .nr_put = t.nr_present, .nr_records = t.nr_records, .cids_offset = t.cids_offset };
+	memcpy(m.pack_id, t.pack_id, sizeof(m.pack_id));
+	memcpy(m.root, t.root, sizeof(m.root));
+	int r = file_out_open(&w.out, to, name, NULL, e);
+	for (uint64_t at = 0; r == 0 && at < t.index_offset; at += COPY_SIZE) {
+		size_t n = (size_t)min_u64(t.index_offset - at, COPY_SIZE);
+		r = read_exactly(from, at, block, n, name, e) < 0 ? -1 : emit(&w, block, n, e);
+	}
+	if (r == 0 && (emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0 || file_out_drain(&w.out, e) < 0))
+		r = -1;
 	file_out_close(&w.out);
 	return r;
 }

@@ -49,6 +49,9 @@ uint64_t img_writer_bytes(const struct img_writer *w); /* written so far */
  */
 int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, struct err *e);
 
+/* img_version_relocate - the same version (a file that was checked) with another location table, to a new file; not flushed */
+int img_version_relocate(const char *name, int from, int to, const struct img_locations *l, struct err *e);
+
 /* img_writer_close - release; without a commit the .part file is removed. NULL is fine. */
 void img_writer_close(struct img_writer *w);
 AUTO_DEFINE(img_writer, img_writer_close)

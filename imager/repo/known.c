@@ -6,17 +6,11 @@
 #include "imager/repo/known.h"
 
 #include "base/arith.h"
-#include "base/hex.h"
+#include "base/span.h"
 #include "imager/image/chunk.h"
-#include "imager/repo/pack_parts.h"
+#include "imager/repo/leaf_cache.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #define MAX_LENDERS ((uint64_t)1 << 26)
 
@@ -143,8 +137,7 @@ void known_close(struct known *k)
 	if (!k)
 		return;
 	for (size_t i = 0; i < k->nr_packs; i++) {
-		if (k->packs[i].leaves)
-			munmap((void *)k->packs[i].leaves, k->packs[i].toc->nr * LEAF_LIST);
+		leaf_cache_unmap(k->packs[i].leaves, k->packs[i].toc);
 		pack_toc_free(k->packs[i].toc);
 	}
 	chunk_codec_free(k->codec);
@@ -189,22 +182,6 @@ bool known_chunk(const struct known *k, const uint8_t id[32], struct known_recor
 bool known_name(const struct known *k, const struct img_record_name *name, struct known_record *ret)
 {
 	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, ret);
-}
-
-/* The cache of a pack, when it is there and has the right length; it is a cache: nobody misses it. */
-static void map_leaves(const struct known *k, struct known_pack *pack)
-{
-	char path[64], hex[33];
-	struct stat st;
-
-	pack->was_asked = true;
-	snprintf(path, sizeof(path), "leaves/%s", hex_of(pack->toc->id, 16, hex));
-	AUTO_CLOSE_FD int fd = openat(k->r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd < 0 || fstat(fd, &st) < 0 || !pack->toc->nr || (uint64_t)st.st_size != pack->toc->nr * LEAF_LIST)
-		return;
-	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map != MAP_FAILED)
-		pack->leaves = map;
 }
 
 static const uint8_t *list_of(const struct known *k, uint64_t number)
@@ -281,7 +258,8 @@ static bool is_proved(const struct known *k, const struct pack_entry *x, const u
 static int add_lender(struct known *k, struct known_pack *pack, const struct pack_entry *x, struct err *e)
 {
 	if (!pack->was_asked)
-		map_leaves(k, pack);
+		pack->leaves = leaf_cache_map(k->r, pack->toc);
+	pack->was_asked = true;
 	uint64_t number = pack->first + (uint64_t)(x - pack->toc->entries);
 	if (!pack->leaves || k->nr_lenders == MAX_LENDERS || !is_proved(k, x, list_of(k, number)))
 		return 0;

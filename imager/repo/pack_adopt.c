@@ -14,14 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct adopted {
-	struct pack_entry *entries;
-	uint64_t nr, room;
-	uint64_t end; /* behind the last whole record */
-};
-
 /* One whole record; 0 where there is none any more. */
-static int next_record(struct stream *s, struct adopted *a, uint8_t *payload, struct err *e)
+static int next_record(struct stream *s, struct pack_scan *a, uint8_t *payload, struct err *e)
 {
 	uint8_t b[FMT_RECORD_SIZE];
 	struct err ignored = ERR_INIT; /* what is no whole record is the end */
@@ -50,8 +44,7 @@ static int next_record(struct stream *s, struct adopted *a, uint8_t *payload, st
 	return 1;
 }
 
-/* 1: there are whole records; 0: it is not worth keeping. */
-static int read_records(struct stream *s, const uint8_t id[16], struct adopted *a, struct err *e)
+int pack_scan_records(struct stream *s, const uint8_t id[16], struct pack_scan *a, struct err *e)
 {
 	uint8_t head[FMT_PREAMBLE_SIZE];
 	struct err ignored = ERR_INIT;
@@ -91,7 +84,7 @@ static void adopt_leaves(const struct repo *r, const char *hex, uint64_t nr)
 
 static int adopt_pack(const struct repo *r, const char *path, const char *hex, int fd, uint64_t *bytes, struct err *e)
 {
-	struct adopted a = { .nr = 0 };
+	struct pack_scan a = { .nr = 0 };
 	struct stream s;
 	uint8_t id[16];
 
@@ -99,7 +92,7 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 		return 0;
 	int r1 = stream_open(&s, fd, path, NULL, e);
 	if (r1 == 0)
-		r1 = read_records(&s, id, &a, e);
+		r1 = pack_scan_records(&s, id, &a, e);
 	stream_close(&s);
 	AUTO_FREE struct pack_entry *entries = a.entries;
 	if (r1 < 0)

@@ -127,8 +127,7 @@ int pack_writer_put(struct pack_writer *w, struct fmt_record *head, bool keep_na
 	return 0;
 }
 
-/* What stands behind the records, in one buffer. */
-static int put_end(const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e)
+int pack_put_end(const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e)
 {
 	struct buf toc = { 0 };
 	struct fmt_trailer t = { .cids_offset = end, .index_offset = end, .nr_present = nr, .nr_records = nr };
@@ -163,7 +162,7 @@ int pack_end(const struct repo *r, const uint8_t id[16], int fd, uint64_t end, c
 	char path[64];
 
 	pack_path(id, path, sizeof(path));
-	int failed = put_end(id, end, entries, nr, &tail, e);
+	int failed = pack_put_end(id, end, entries, nr, &tail, e);
 	AUTO_FREE uint8_t *bytes = tail.p;
 	if (failed < 0)
 		return -1;

@@ -3,13 +3,13 @@
 #include "imager/repo/store.h"
 
 #include "base/arith.h"
-#include "base/hex.h"
 #include "base/size.h"
 #include "imager/image/composed.h"
 #include "imager/image/writer.h"
 #include "imager/repo/compose.h"
 #include "imager/repo/draft.h"
 #include "imager/repo/folder_packs.h"
+#include "imager/repo/retired.h"
 #include "imager/repo/versions.h"
 
 #include <errno.h>
@@ -209,24 +209,10 @@ static int join_lineage(struct repo_store *s, struct err *e)
 	return 0;
 }
 
-/* A pack that was retired while nobody seemed to need it stays. */
-static int take_back(const struct repo_store *s, const uint8_t pack[16], bool *was_retired, struct err *e)
-{
-	char path[64], hex[33];
-
-	snprintf(path, sizeof(path), "retired/%s", hex_of(pack, 16, hex));
-	if (unlinkat(s->r->fd, path, 0) == 0)
-		*was_retired = true;
-	else if (errno != ENOENT)
-		return err_set(e, ERR_FAILED, errno, "keeping a pack of '%s'", s->r->dir);
-	return 0;
-}
-
 /* Under the lock: every pack is there, has its length, and stays. */
 static int hold_packs(const struct repo_store *s, const struct img_locations *l, struct err *e)
 {
 	AUTO_FREE uint64_t *sizes = alloc_array(l->nr_packs, sizeof(*sizes));
-	bool was_retired = false;
 	char path[64];
 	struct stat st;
 
@@ -237,13 +223,13 @@ static int hold_packs(const struct repo_store *s, const struct img_locations *l,
 		if (fstatat(s->r->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			return err_set(e, ERR_FAILED, errno, "the pack '%s/%s' is gone", s->r->dir, path);
 		sizes[i] = (uint64_t)st.st_size;
-		if (take_back(s, l->packs[i], &was_retired, e) < 0)
+		if (retired_take_back(s->r, l->packs[i], e) < 0)
 			return -1;
 	}
 	for (uint64_t i = 0; i < l->nr_chunks; i++)
 		if (l->chunks[i].offset && !range_inside(l->chunks[i].offset, l->chunks[i].len, sizes[l->chunks[i].pack]))
 			return err_set(e, ERR_FAILED, 0, "a pack of '%s' became shorter", s->r->dir);
-	return was_retired ? repo_flush_folder(s->r, "retired", e) : 0;
+	return 0;
 }
 
 /* A folder for the first version of a name. */
