@@ -60,6 +60,7 @@ $(LIB): $(LIB_SRC:%.c=$(B)/%.o)
 $(PROGRAM): $(CMD_SRC:%.c=$(B)/%.o) $(LIB)
 $(UNITS) $(FUZZERS) $(TOOLS): $(B)/%: $(B)/%.o $(LIB)
 $(UNITS): LDLIBS += $(CHECK_LIBS)
+$(UNITS:%=%.o): CPPFLAGS += -include tests/unit/check_marks.h
 $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS):
 	$(call say,LD   $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LDLIBS)
