@@ -258,6 +258,8 @@ static void check_same_or_more(const uint8_t *clean, const struct img_manifest *
 {
 	AUTO_FREE uint8_t *now = states_of(m);
 
+	if (!memcmp(now, clean, m->disks[0].size))
+		return;
 	for (uint64_t i = 0; i < m->disks[0].size; i++)
 		if (now[i] < clean[i])
 			ck_abort_msg("byte %llu was left out", (unsigned long long)i);
