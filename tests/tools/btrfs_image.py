@@ -18,26 +18,11 @@ import os
 import struct
 import sys
 
+from crc32c import crc32c
+
 HEADER, ITEM, POINTER = 101, 25, 33
 ROOT, EXTENT, CHUNK, SPACE, GROUPS = 1, 2, 3, 10, 11
 SUPER = 65536
-
-
-def crc_table():
-    for i in range(256):
-        for _ in range(8):
-            i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
-        yield i
-
-
-TABLE = list(crc_table())
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for b in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ b) & 255]
-    return crc ^ 0xFFFFFFFF
 
 
 def key_at(block, at):
