@@ -159,6 +159,12 @@ int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e)
 
 int retired_tidy(const struct repo *r, struct err *e)
 {
+	struct buf living = { 0 }; /* the dead ones go while they are listed */
+
+	int failed = list_leases(r, &living, e);
+	free(living.p);
+	if (failed < 0)
+		return -1;
 	int fd = openat(r->fd, "retired", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 

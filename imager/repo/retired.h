@@ -11,7 +11,7 @@ int retired_put(const struct repo *r, const uint8_t pack[16], struct err *e);
 int retired_take_back(const struct repo *r, const uint8_t pack[16], struct err *e);
 /* retired_remove - 1: it is gone; 0: somebody who may be using it still lives */
 int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e);
-/* retired_tidy - forget what is told of packs that are gone */
+/* retired_tidy - forget what is told of packs that are gone, and the leases of the dead */
 int retired_tidy(const struct repo *r, struct err *e);
 
 #endif
