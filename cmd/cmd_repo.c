@@ -39,10 +39,12 @@ static const struct verb {
 } verbs[] = {
 	{ .name = "init", .behind = "", .run = repo_verb_init },
 	{ .name = "list", .behind = " [NAME]", .max = 1, .run = repo_verb_list },
+	{ .name = "show", .behind = " NAME[@N]", .min = 1, .max = 1, .run = repo_verb_show },
 	{ .name = "tag", .behind = " NAME[@N] TAG", .min = 2, .max = 2, .options = FOR_DELETE, .run = repo_verb_tag },
 	{ .name = "rm", .behind = " NAME@N...", .min = 1, .max = 64, .options = FOR_DRY_RUN, .run = repo_verb_rm },
 	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .run = repo_verb_prune },
 	{ .name = "check", .behind = "", .options = FOR_CHECK, .run = repo_verb_check },
+	{ .name = "stats", .behind = "", .run = repo_verb_stats },
 };
 
 static int check_options(const struct verb *v, const struct repo_args *a, struct err *e)
@@ -96,10 +98,12 @@ const struct cmd cmd_repo = {
 		"DIR::NAME@TAG stand for one wherever an image is read.\n"
 		"  init DIR              make one, in a new or empty folder\n"
 		"  list DIR [NAME]       its images, versions and tags\n"
+		"  show DIR NAME[@N]     what one version holds\n"
 		"  tag DIR NAME[@N] TAG  let TAG mean that version, the newest without @N\n"
 		"  rm DIR NAME@N...      remove versions; never one that has a tag\n"
 		"  prune DIR             take away what no version needs any more\n"
-		"  check DIR             is everything there, and what it was?",
+		"  check DIR             is everything there, and what it was?\n"
+		"  stats DIR             how much it holds, and how much room that takes",
 	.options = options,
 	.args_size = sizeof(struct repo_args),
 	.min_operands = 2,

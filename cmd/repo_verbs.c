@@ -9,6 +9,7 @@
 #include "cmd/show.h"
 #include "cmd/signals.h"
 #include "cmd/text.h"
+#include "imager/image/locations.h"
 #include "imager/repo/maintain.h"
 #include "imager/repo/versions.h"
 
@@ -236,4 +237,72 @@ int repo_verb_prune(struct invocation *inv, struct err *e)
 	if (failed == 0)
 		report_prune(inv->out, &o, &result);
 	return failed;
+}
+
+static void report_stats(struct out *out, const struct repo *r, const struct repo_stats *s)
+{
+	uint64_t all = s->pack_bytes + s->version_bytes + s->cache_bytes;
+
+	out_result(out);
+	out_str(out, "repository", NULL, r->dir);
+	out_u64(out, "images", "images", s->nr_images);
+	out_u64(out, "versions", "versions", s->nr_versions);
+	out_bytes(out, "content_bytes", "content of all", s->content_bytes);
+	out_bytes(out, "total_bytes", "takes", all);
+	out_bytes(out, "pack_bytes", "  packs", s->pack_bytes);
+	out_bytes(out, "version_bytes", "  versions", s->version_bytes);
+	out_bytes(out, "cache_bytes", "  caches", s->cache_bytes);
+	if (all)
+		out_line(out, "  ratio        %.2f : 1", (double)s->content_bytes / (double)all);
+	out_bytes(out, "unneeded_bytes", "not needed", s->pack_bytes - s->needed_bytes);
+	out_bytes(out, "unfinished_bytes", "unfinished", s->unfinished_bytes);
+	out_u64(out, "packs", "packs", s->nr_packs);
+	out_u64(out, "records", "records", s->nr_records);
+	out_u64(out, "composed_records", "composed", s->nr_composed);
+}
+
+int repo_verb_stats(struct invocation *inv, struct err *e)
+{
+	const struct repo_args *a = inv->args;
+	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	struct repo_stats stats;
+	struct progress_ui ui;
+
+	if (!r)
+		return -1;
+	progress_ui_open(&ui, a->common.progress);
+	int failed = repo_stats(r, &stats, &ui.progress, e);
+	progress_ui_close(&ui);
+	if (failed == 0)
+		report_stats(inv->out, r, &stats);
+	return failed;
+}
+
+/* What "calco info" shows, and what the version shares. */
+int repo_verb_show(struct invocation *inv, struct err *e)
+{
+	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	struct repo_version v;
+
+	if (!r || repo_take_lease(r, false, e) < 0 || find_version(r, inv->operands[2], false, &v, e) < 0)
+		return -1;
+	AUTO(img_reader) struct img_reader *reader = version_open(r, &v, &signals_only, e);
+	if (!reader)
+		return -1;
+	const struct img_manifest *m = img_reader_manifest(reader);
+	const struct img_locations *l = img_reader_locations(reader);
+	uint64_t stored = 0;
+	for (uint64_t i = 0; i < l->nr_chunks; i++)
+		stored += l->chunks[i].len;
+	for (uint64_t i = 0; i < l->nr_helpers; i++)
+		stored += l->helpers[i].at.len;
+	out_result(inv->out);
+	show_identity(inv->out, m);
+	out_bytes(inv->out, "stored_bytes", "stored", show_stored_bytes(m, -1));
+	out_bytes(inv->out, "record_bytes", "in records of", stored);
+	out_u64(inv->out, "packs", "packs", l->nr_packs);
+	show_layout(inv->out, m);
+	show_notices(inv->out, m);
+	show_bad_ranges(inv->out, m);
+	return 0;
 }

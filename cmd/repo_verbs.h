@@ -17,5 +17,7 @@ int repo_verb_tag(struct invocation *inv, struct err *e);
 int repo_verb_rm(struct invocation *inv, struct err *e);
 int repo_verb_prune(struct invocation *inv, struct err *e);
 int repo_verb_check(struct invocation *inv, struct err *e);
+int repo_verb_stats(struct invocation *inv, struct err *e);
+int repo_verb_show(struct invocation *inv, struct err *e);
 
 #endif

@@ -8,6 +8,18 @@
 
 #include <stddef.h>
 
+struct repo_stats {
+	size_t nr_images, nr_versions, nr_packs;
+	uint64_t nr_records, nr_composed;  /* all that are stored; of these composed */
+	uint64_t content_bytes;  /* of all versions together, as if nothing were shared: used bytes of their disks */
+	uint64_t pack_bytes;     /* what the packs take */
+	uint64_t needed_bytes;   /* of it what versions refer to */
+	uint64_t version_bytes, cache_bytes, unfinished_bytes;
+};
+
+/* repo_stats - what the repository holds and what that takes. ERR_CORRUPT as repo_prune(). */
+int repo_stats(struct repo *r, struct repo_stats *ret, const struct progress *p, struct err *e);
+
 struct prune_options {
 	unsigned max_unused;  /* percent: packs of which more is not needed are written anew without it */
 	bool unfinished;      /* what interrupted captures left goes too, instead of waiting for the next capture */

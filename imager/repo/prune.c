@@ -13,13 +13,9 @@
 #include "imager/repo/moved.h"
 #include "imager/repo/needed.h"
 #include "imager/repo/retired.h"
+#include "imager/repo/unfinished.h"
 
-#include <dirent.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 struct prune {
 	struct repo *r;
@@ -151,30 +147,6 @@ static void foretell(struct prune *u, const struct needed *n)
 	u->ret->written_packs = u->ret->copied_bytes != 0;
 }
 
-/* What interrupted captures left: its size, and with @remove it goes. What somebody writes is not touched. */
-static int count_unfinished(const struct repo *r, bool remove, uint64_t *ret, struct err *e)
-{
-	int folder = openat(r->fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	DIR *d = folder < 0 ? NULL : fdopendir(folder);
-	int locked = 0;
-
-	if (!d)
-		return err_set(e, ERR_FAILED, 0, "reading the folder '%s/new'", r->dir);
-	for (struct dirent *x; locked >= 0 && (x = readdir(d));) {
-		struct stat st;
-		if (x->d_name[0] == '.')
-			continue;
-		AUTO_CLOSE_FD int fd = openat(folder, x->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
-		if (fd < 0 || fstat(fd, &st) < 0 || (locked = repo_lock_file(fd, x->d_name, e)) != 1)
-			continue;
-		*ret += (uint64_t)st.st_size;
-		if (remove)
-			unlinkat(folder, x->d_name, 0);
-	}
-	closedir(d);
-	return locked < 0 ? -1 : 0;
-}
-
 static int run(struct prune *u, struct err *e)
 {
 	AUTO(needed) struct needed *before = needed_find(u->r, u->p, e);
@@ -183,7 +155,7 @@ static int run(struct prune *u, struct err *e)
 		return -1;
 	if (u->o->dry_run) {
 		foretell(u, before);
-		return count_unfinished(u->r, false, &u->ret->unfinished_bytes, e);
+		return unfinished_count(u->r, false, &u->ret->unfinished_bytes, e);
 	}
 	if (copy_needed(u, before, e) < 0 || repo_lock(u->r, u->p, e) < 0)
 		return -1;
@@ -192,7 +164,7 @@ static int run(struct prune *u, struct err *e)
 	AUTO(needed) struct needed *now = needed_find(u->r, u->p, e);
 	if (!now || take_away(u, now, e) < 0)
 		return -1;
-	return count_unfinished(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
+	return unfinished_count(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
 }
 
 int repo_prune(struct repo *r, const struct prune_options *o, struct prune_result *ret, const struct progress *p, struct err *e)

@@ -56,6 +56,11 @@ rm -f out.img
 run_calco restore file.calco out.img
 run_calco verify store::lab@1 --against out.img
 
+run_calco repo show store lab@2 --json
+json_true out 'd["result"]["version"] == 2 and d["result"]["record_bytes"] > 0 and d["result"]["packs"] == 1'
+run_calco repo stats store --json
+json_true out 'd["result"]["versions"] == 3 and d["result"]["content_bytes"] > 2 * d["result"]["total_bytes"] and d["result"]["composed_records"] > 0'
+
 # Tags and removal; a number is never used twice.
 run_calco repo tag store lab@1 stable
 run_calco verify store::lab@stable
