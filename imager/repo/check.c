@@ -11,6 +11,7 @@
 #include "imager/repo/rebuild.h"
 #include "imager/repo/versions.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,6 +68,8 @@ static struct pack_toc *open_pack(struct check *c, const uint8_t id[16], struct 
 
 	if (toc)
 		return toc;
+	if (why.sys_errno == ENOENT) /* gone since it was listed: nothing needed it */
+		return NULL;
 	if (why.code == ERR_CORRUPT)
 		return mend_pack(c, id, why.msg, e);
 	*e = why;
@@ -82,17 +85,13 @@ static int open_packs(struct check *c, struct err *e)
 		return -1;
 	AUTO_FREE void *owned = ids;
 	c->ret->nr_packs = nr;
-	if (!(c->packs.items = alloc_array(nr, sizeof(*c->packs.items))) || !(c->packs.packs = folder_packs_open(c->r, e)))
-		return err_nomem(e, "the list of packs");
+	if (!(c->packs.packs = folder_packs_open(c->r, e)))
+		return -1;
 	for (size_t i = 0; i < nr; i++) {
 		struct pack_toc *toc = open_pack(c, ids[i], e);
 		if (!toc && e->code)
 			return -1;
-		if (!toc)
-			continue;
-		struct checked_pack *x = &c->packs.items[c->packs.nr++];
-		*x = (struct checked_pack){ .toc = toc, .is_bad = alloc_array(toc->nr, 1) };
-		if (!x->is_bad)
+		if (toc && !checked_packs_insert(&c->packs, toc))
 			return err_nomem(e, "the list of records");
 		if (progress_check(c->p, e) < 0)
 			return -1;
@@ -100,10 +99,20 @@ static int open_packs(struct check *c, struct err *e)
 	return 0;
 }
 
-/* What lies at a place; NULL when it is missing or was found bad. */
-static const struct pack_entry *sound_at(const struct check *c, const struct img_locations *l, const struct img_where *at)
+/* A version may name a pack that was not listed: a prune has moved its records there meanwhile, and looked at each of them. */
+static struct checked_pack *find_or_load(struct check *c, const uint8_t id[16])
 {
-	const struct checked_pack *x = checked_pack_find(&c->packs, l->packs[at->pack]);
+	struct err ignored = ERR_INIT; /* a pack that cannot be read holds nothing */
+	struct checked_pack *x = checked_pack_find(&c->packs, id);
+	struct pack_toc *toc = x ? NULL : pack_toc_read(c->r, id, &ignored);
+
+	return x || !toc ? x : checked_packs_insert(&c->packs, toc);
+}
+
+/* What lies at a place; NULL when it is missing or was found bad. */
+static const struct pack_entry *sound_at(struct check *c, const struct img_locations *l, const struct img_where *at)
+{
+	const struct checked_pack *x = find_or_load(c, l->packs[at->pack]);
 	const struct pack_entry *entry = x ? pack_toc_find(x->toc, at->offset) : NULL;
 
 	return entry && entry->len == at->len && !x->is_bad[entry - x->toc->entries] ? entry : NULL;

@@ -69,6 +69,27 @@ struct checked_pack *checked_pack_find(const struct checked_packs *c, const uint
 	return NULL;
 }
 
+struct checked_pack *checked_packs_insert(struct checked_packs *c, struct pack_toc *toc)
+{
+	struct checked_pack x = { .toc = toc, .is_bad = alloc_array(toc->nr, 1) };
+	struct checked_pack *grown = realloc(c->items, (c->nr + 1) * sizeof(*grown));
+	size_t at = c->nr;
+
+	if (grown)
+		c->items = grown;
+	if (!grown || !x.is_bad) {
+		free(x.is_bad);
+		pack_toc_free(toc);
+		return NULL;
+	}
+	while (at && memcmp(c->items[at - 1].toc->id, toc->id, 16) > 0)
+		at--;
+	memmove(&c->items[at + 1], &c->items[at], (c->nr - at) * sizeof(*grown));
+	c->items[at] = x;
+	c->nr++;
+	return &c->items[at];
+}
+
 static void item_free(void *item)
 {
 	struct item *it = item;

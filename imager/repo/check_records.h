@@ -25,6 +25,9 @@ void checked_packs_release(struct checked_packs *c);
 /* checked_pack_find - by id, NULL when it is missing or its table is damaged */
 struct checked_pack *checked_pack_find(const struct checked_packs *c, const uint8_t id[16]);
 
+/* checked_packs_insert - one more pack, in its place by id; takes the table. NULL: memory is gone. Pointers to others become invalid. */
+struct checked_pack *checked_packs_insert(struct checked_packs *c, struct pack_toc *toc);
+
 /* check_records - the records that the options ask for; bad ones are marked. @problem: called for each, in the caller's thread */
 int check_records(struct checked_packs *c, const struct check_options *o, struct check_result *ret,
 	int (*problem)(void *arg, const char *text, struct err *e), void *arg, const struct progress *p, struct err *e);

@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/hex.h"
 
+#include <errno.h>
 #include <string.h>
 
 void needed_free(struct needed *n)
@@ -34,7 +35,32 @@ struct needed_pack *needed_pack(const struct needed *n, const uint8_t id[16])
 	return NULL;
 }
 
-/* A pack whose table cannot be read is missed only by those who need it. */
+/* One more pack, in its place by id. */
+static struct needed_pack *insert(const struct repo *r, struct needed *n, struct pack_toc *toc, struct err *e)
+{
+	struct needed_pack x = { .toc = toc, .is_needed = alloc_array(toc->nr, 1), .is_retired = pack_is_retired(r, toc->id) };
+	struct needed_pack *grown = realloc(n->packs, (n->nr + 1) * sizeof(*grown));
+	size_t at = n->nr;
+
+	if (grown)
+		n->packs = grown;
+	if (!grown || !x.is_needed) {
+		free(x.is_needed);
+		pack_toc_free(toc);
+		err_nomem(e, "the list of packs");
+		return NULL;
+	}
+	for (uint64_t k = 0; k < toc->nr; k++)
+		x.record_bytes += toc->entries[k].len;
+	while (at && memcmp(n->packs[at - 1].toc->id, toc->id, 16) > 0)
+		at--;
+	memmove(&n->packs[at + 1], &n->packs[at], (n->nr - at) * sizeof(*grown));
+	n->packs[at] = x;
+	n->nr++;
+	return &n->packs[at];
+}
+
+/* A pack whose table cannot be read is missed only by those who need it; one that is gone meanwhile was needed by nobody. */
 static int load_packs(const struct repo *r, struct needed *n, const struct progress *p, struct err *e)
 {
 	uint8_t (*ids)[16] = NULL;
@@ -43,39 +69,40 @@ static int load_packs(const struct repo *r, struct needed *n, const struct progr
 	if (packs_list(r, true, &ids, &nr, e) < 0)
 		return -1;
 	AUTO_FREE void *owned = ids;
-	if (!(n->packs = alloc_array(nr, sizeof(*n->packs))))
-		return err_nomem(e, "the list of packs");
 	for (size_t i = 0; i < nr; i++) {
 		struct err why = ERR_INIT;
 		struct pack_toc *toc = pack_toc_read(r, ids[i], &why);
-		if (!toc && why.code == ERR_CORRUPT) {
-			progress_notice(p, "%s", why.msg);
-			continue;
-		}
-		if (!toc) {
+		if (!toc && why.code != ERR_CORRUPT) {
 			*e = why;
 			return -1;
 		}
-		struct needed_pack *x = &n->packs[n->nr++];
-		*x = (struct needed_pack){ .toc = toc, .is_needed = alloc_array(toc->nr, 1), .is_retired = pack_is_retired(r, ids[i]) };
-		if (!x->is_needed)
-			return err_nomem(e, "the list of records");
-		for (uint64_t k = 0; k < toc->nr; k++)
-			x->record_bytes += toc->entries[k].len;
-		if (progress_check(p, e) < 0)
+		if (!toc && why.sys_errno != ENOENT)
+			progress_notice(p, "%s", why.msg);
+		if ((toc && !insert(r, n, toc, e)) || progress_check(p, e) < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int need(struct needed *n, const struct img_locations *l, const struct img_where *at, struct err *e)
+/* A version may name a pack that is not in the list: another prune has moved its records there meanwhile. */
+static struct needed_pack *find_or_load(const struct repo *r, struct needed *n, const uint8_t id[16], struct err *e)
+{
+	struct needed_pack *x = needed_pack(n, id);
+	struct pack_toc *toc = x ? NULL : pack_toc_read(r, id, e);
+
+	return x || !toc ? x : insert(r, n, toc, e);
+}
+
+static int need(const struct repo *r, struct needed *n, const struct img_locations *l, const struct img_where *at, struct err *e)
 {
 	char hex[33];
 
 	if (!at->offset)
 		return 0;
-	struct needed_pack *pack = needed_pack(n, l->packs[at->pack]);
-	const struct pack_entry *x = pack ? pack_toc_find(pack->toc, at->offset) : NULL;
+	struct needed_pack *pack = find_or_load(r, n, l->packs[at->pack], e);
+	if (!pack)
+		return -1;
+	const struct pack_entry *x = pack_toc_find(pack->toc, at->offset);
 	if (!x || x->len != at->len)
 		return err_set(e, ERR_CORRUPT, 0, "pack %s does not hold a record at %llu", hex_of(l->packs[at->pack], 16, hex), (unsigned long long)at->offset);
 	size_t i = (size_t)(x - pack->toc->entries);
@@ -93,10 +120,10 @@ static int add_version(const struct repo *r, struct needed *n, const struct repo
 		return -1;
 	const struct img_locations *l = img_reader_locations(reader);
 	for (uint64_t i = 0; i < l->nr_chunks; i++)
-		if (need(n, l, &l->chunks[i], e) < 0)
+		if (need(r, n, l, &l->chunks[i], e) < 0)
 			return err_wrap(e, "version %llu of '%s'", (unsigned long long)v->number, v->name);
 	for (uint64_t i = 0; i < l->nr_helpers; i++)
-		if (need(n, l, &l->helpers[i].at, e) < 0)
+		if (need(r, n, l, &l->helpers[i].at, e) < 0)
 			return err_wrap(e, "version %llu of '%s'", (unsigned long long)v->number, v->name);
 	return progress_check(p, e);
 }
@@ -111,7 +138,6 @@ struct needed *needed_find(const struct repo *r, const struct progress *p, struc
 		err_nomem(e, "the list of packs");
 		return NULL;
 	}
-	/* The versions before the packs: a version that appears meanwhile may refer to a pack that is not in the list. */
 	if (versions_list(r, NULL, &versions, &nr, e) < 0 || load_packs(r, n, p, e) < 0)
 		return NULL;
 	for (size_t i = 0; i < nr; i++)

@@ -57,7 +57,7 @@ run_calco restore file.calco out.img
 run_calco verify store::lab@1 --against out.img
 
 run_calco repo show store lab@2 --json
-json_true out 'd["result"]["version"] == 2 and d["result"]["record_bytes"] > 0 and d["result"]["packs"] == 1'
+json_true out 'd["result"]["image_version"] == 2 and d["result"]["record_bytes"] > 0 and d["result"]["packs"] == 1'
 run_calco repo stats store --json
 json_true out 'd["result"]["versions"] == 3 and d["result"]["content_bytes"] > 2 * d["result"]["total_bytes"] and d["result"]["composed_records"] > 0'
 
