@@ -128,26 +128,44 @@ struct mapped_source {
 	struct blk_source **members; /* owned list of borrowed sources */
 };
 
-struct reading {
-	struct mapped_source *s;
-	uint8_t *buf;
-};
-
-static int read_piece(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+/* From the first leg that has it all; where each lost a part of it, by halves down to sectors. */
+static int read_mirror(const struct mapped_source *ms, const struct map_segment *s, uint64_t pos, uint8_t *buf, size_t len, struct err *e)
 {
-	struct reading *r = arg;
+	uint32_t sector = ms->base.sector_size;
 
-	if (blk_read(r->s->members[member], start, r->buf, (size_t)len, e) < 0)
+	for (size_t i = 0; i < s->nr_legs; i++) {
+		const struct map_leg *leg = &ms->m->legs[s->first_leg + i];
+		if (blk_read(ms->members[leg->member], leg->start + pos, buf, len, e) == 0)
+			return 0;
+		if (!blk_is_medium_error(e))
+			return -1;
+	}
+	if (len <= sector)
 		return -1;
-	r->buf += len;
-	return 0;
+	size_t first = len / 2 < sector ? sector : (size_t)round_down_u64(len / 2, sector);
+	if (read_mirror(ms, s, pos, buf, first, e) < 0)
+		return -1;
+	return read_mirror(ms, s, pos + first, buf + first, len - first, e);
 }
 
-static int mapped_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+static int mapped_read(struct blk_source *src, uint64_t off, void *buf, size_t len, struct err *e)
 {
-	struct reading r = { .s = (struct mapped_source *)s, .buf = buf };
+	const struct mapped_source *ms = (const struct mapped_source *)src;
+	uint8_t *p = buf;
 
-	return mapping_walk(r.s->m, off, len, false, read_piece, &r, e);
+	while (len) {
+		const struct map_segment *s = segment_at(ms->m, off);
+		size_t leg;
+		uint64_t start;
+		size_t n = (size_t)step(ms->m, s, off - s->start, len, &leg, &start);
+		int r = s->is_mirror ? read_mirror(ms, s, off - s->start, p, n, e) : blk_read(ms->members[ms->m->legs[leg].member], start, p, n, e);
+		if (r < 0)
+			return -1;
+		off += n;
+		p += n;
+		len -= n;
+	}
+	return 0;
 }
 
 /* In one piece, libblkid can look at the device below. */

@@ -62,7 +62,8 @@ int mapping_areas(const struct mapping *m, mapping_fn fn, void *arg, struct err 
 /*
  * blk_mapped - a source that reads through a mapping; keeps a copy of the list of members, borrows the members and the mapping
  *
- * ERR_CORRUPT when a leg reaches beyond its member. Sector sizes are the largest of the members.
+ * ERR_CORRUPT when a leg reaches beyond its member. Sector sizes are the largest of the members. Of a mirror the first leg is read, another one where
+ * the medium lost it.
  */
 struct blk_source *blk_mapped(const struct mapping *m, struct blk_source *const *members, size_t nr_members, const char *name, struct err *e);
 

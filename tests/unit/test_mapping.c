@@ -3,6 +3,7 @@
 #include "base/mapping.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,68 @@ START_TEST(all_copies)
 }
 END_TEST
 
+/* A member whose medium lost some sectors, or which is gone. */
+struct lossy {
+	struct blk_source base;
+	uint8_t data[BYTES];
+	bool is_lost[BYTES / 512];
+	int error;
+};
+
+static int lossy_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	const struct lossy *l = (const struct lossy *)s;
+
+	for (uint64_t i = off / 512; i <= (off + len - 1) / 512; i++)
+		if (l->is_lost[i])
+			return err_set(e, ERR_FAILED, l->error, "reading");
+	memcpy(buf, l->data + off, len);
+	return 0;
+}
+
+static void lossy_close(struct blk_source *s)
+{
+	(void)s;
+}
+
+/* What one leg lost stands in another, also when each of them lost a part of what is read; where all lost it, it is lost. */
+START_TEST(lost_in_one_leg)
+{
+	static const struct blk_source_ops ops = { .read = lossy_read, .close = lossy_close };
+	const struct map_leg legs[] = { { 0, 512 }, { 1, 0 } };
+	AUTO_FREE struct lossy *l = calloc(2, sizeof(*l));
+	struct blk_source *members[] = { &l[0].base, &l[1].base };
+	struct mapping m = { 0 };
+	struct err e = ERR_INIT;
+	uint8_t got[3072];
+
+	for (size_t i = 0; i < 2; i++) {
+		l[i].base = (struct blk_source){ .ops = &ops, .size = BYTES, .sector_size = 512, .phys_sector_size = 512 };
+		l[i].error = EIO;
+		for (size_t b = 0; b < BYTES - 512; b++)
+			l[i].data[legs[i].start + b] = (uint8_t)(b * 5 + b / 512);
+	}
+	ck_assert_int_eq(mapping_add(&m, 3072, 0, legs, 2, &e), 0);
+	AUTO(blk_source) struct blk_source *src = blk_mapped(&m, members, 2, "v", &e);
+	ck_assert_ptr_nonnull(src);
+	l[0].is_lost[1] = l[0].is_lost[4] = true; /* bytes 0 and 1536 of the volume */
+	l[1].is_lost[2] = l[1].is_lost[5] = true; /* 1024, 2560 */
+	ck_assert_int_eq(blk_read(src, 0, got, 3072, &e), 0);
+	ck_assert(!memcmp(got, l[1].data, 1024) && !memcmp(got + 1024, l[0].data + 1536, 512) && !memcmp(got + 1536, l[1].data + 1536, 1024));
+	ck_assert(!memcmp(got + 2560, l[0].data + 3072, 512));
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), 0);
+	ck_assert(!memcmp(got, l[1].data + 100, 7));
+	l[1].is_lost[0] = true;
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), -1);
+	ck_assert(blk_is_medium_error(&e));
+	l[1].is_lost[0] = false;
+	l[0].error = ENODEV;
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), -1);
+	ck_assert_int_eq(e.sys_errno, ENODEV);
+	mapping_release(&m);
+}
+END_TEST
+
 START_TEST(impossible)
 {
 	const struct map_leg legs[] = { { 0, 0 }, { 1, UINT64_MAX - 10 } };
@@ -158,6 +221,7 @@ int main(void)
 	TCase *t = tcase_create("mapping");
 	tcase_add_loop_test(t, reads_what_the_model_says, 0, 60);
 	tcase_add_test(t, all_copies);
+	tcase_add_test(t, lost_in_one_leg);
 	tcase_add_test(t, impossible);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);
