@@ -147,6 +147,8 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "zero_chunks", NULL, r->nr_zero_chunks);
 	out_u64(out, "image_bytes", NULL, r->image_bytes);
 	out_u64(out, "bad_bytes", NULL, r->bad_bytes);
+	out_u64(out, "recovered_bytes", NULL, r->recovered_bytes);
+	show_ranges_json(out, r->manifest, "recovered_ranges", r->recovered, r->nr_recovered);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
 }
@@ -193,6 +195,7 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	report_sizes(out, o, r);
 	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
 	show_bad_ranges(out, m);
+	show_ranges(out, m, "unreadable, but taken from where a mirror keeps the same", r->recovered, r->nr_recovered);
 	if (image_is_pipe(o->image))
 		return;
 	out_line(out, "next: calco verify %s", o->image);
@@ -219,6 +222,7 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 			report_text(inv->out, o, &r);
 	}
 	img_manifest_free(r.manifest);
+	free(r.recovered);
 	return ret;
 }
 

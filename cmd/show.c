@@ -234,17 +234,21 @@ void show_layout(struct out *o, const struct img_manifest *m)
 	stacked_volumes(o, m);
 }
 
-void show_bad_ranges(struct out *o, const struct img_manifest *m)
+void show_ranges(struct out *o, const struct img_manifest *m, const char *title, const struct img_range *list, size_t nr)
 {
 	char what[256];
 
-	if (o->is_json || !m->nr_bad)
+	if (o->is_json || !nr)
 		return;
-	out_line(o, "unreadable, stored as zeros:");
-	for (size_t i = 0; i < m->nr_bad && i < MAX_BAD_LINES; i++)
-		out_line(o, "  disk %u, %llu bytes at %llu, in %s", m->bad[i].disk + 1, (unsigned long long)m->bad[i].len,
-			(unsigned long long)m->bad[i].start,
-			show_volume_at(m, m->bad[i].disk, m->bad[i].start, what, sizeof(what)));
-	if (m->nr_bad > MAX_BAD_LINES)
-		out_line(o, "  and %zu more; --json lists all", m->nr_bad - MAX_BAD_LINES);
+	out_line(o, "%s:", title);
+	for (size_t i = 0; i < nr && i < MAX_BAD_LINES; i++)
+		out_line(o, "  disk %u, %llu bytes at %llu, in %s", list[i].disk + 1, (unsigned long long)list[i].len,
+			(unsigned long long)list[i].start, show_volume_at(m, list[i].disk, list[i].start, what, sizeof(what)));
+	if (nr > MAX_BAD_LINES)
+		out_line(o, "  and %zu more; --json lists all", nr - MAX_BAD_LINES);
+}
+
+void show_bad_ranges(struct out *o, const struct img_manifest *m)
+{
+	show_ranges(o, m, "unreadable, stored as zeros", m->bad, m->nr_bad);
 }

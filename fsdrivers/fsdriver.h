@@ -12,6 +12,7 @@
 #include "base/blk.h"
 #include "base/err.h"
 #include "base/extent.h"
+#include "base/mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -76,6 +77,9 @@ typedef int (*fsd_patch_fn)(void *arg, size_t member, uint64_t start, const void
 /* emit(arg, member, start, len, file): see fsd_driver.volatile_ranges */
 typedef int (*fsd_skip_fn)(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e);
 
+/* emit(arg, places, nr, len): see fsd_driver.copies */
+typedef int (*fsd_copies_fn)(void *arg, const struct map_leg *places, size_t nr, uint64_t len, struct err *e);
+
 /* What a replay came to. */
 struct fsd_replayed {
 	uint32_t nr_transactions;
@@ -128,6 +132,11 @@ struct fsd_driver {
 	 * where something else claims them. ERR_CORRUPT, ERR_UNSUPPORTED: nothing is to be left out.
 	 */
 	int (*volatile_ranges)(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
+	/*
+	 * Optional, of a clean volume: emit ranges that stand in several places, on one member or on several. Where map() says that one of them is
+	 * used, the file system itself would read another one when the medium lost it.
+	 */
+	int (*copies)(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
 };
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
@@ -160,6 +169,9 @@ int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_re
 
 /* fsd_volatile_ranges - the driver's volatile_ranges(), checked like fsd_map(); nothing where it has none or the volume is not clean */
 int fsd_volatile_ranges(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
+
+/* fsd_copies - the driver's copies(), checked like fsd_map(); nothing where it has none or the volume is not clean */
+int fsd_copies(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v);
 const char *fsd_state_name(enum fsd_state s);

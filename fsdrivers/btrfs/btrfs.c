@@ -181,4 +181,5 @@ const struct fsd_driver fsd_btrfs = {
 	.arm_ranges = btrfs_arm_ranges,
 	.close = btrfs_close,
 	.member = btrfs_member,
+	.copies = btrfs_copies,
 };

@@ -200,6 +200,9 @@ int btrfs_emit_logical(struct btrfs_volume *v, const struct btrfs_chunk *c, uint
 /* btrfs_emit_stripes - all of the chunk, parity included */
 int btrfs_emit_stripes(struct btrfs_volume *v, const struct btrfs_chunk *c, fsd_extent_fn emit, void *arg, struct err *e);
 
+/* btrfs_copies - what every chunk with copies keeps more than once; all devices are here */
+int btrfs_copies(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
+
 /* tree.c */
 struct btrfs_key {
 	uint64_t objectid;

@@ -19,6 +19,7 @@
 #include "imager/job/batch.h"
 #include "imager/job/cores.h"
 #include "imager/job/plan.h"
+#include "imager/job/twins.h"
 #include "imager/repo/store.h"
 
 #include <stdio.h>
@@ -35,7 +36,10 @@ struct capture {
 	bool claimed[IMG_MAX_DISKS]; /* nobody else can mount it meanwhile */
 	struct batch_reader reader;
 	struct img_store *store;
-	uint64_t total, done, nr_zero, bad_bytes;
+	struct twins twins;
+	struct img_range *recovered; /* unreadable, but found elsewhere */
+	size_t nr_recovered;
+	uint64_t total, done, nr_zero, bad_bytes, recovered_bytes;
 };
 
 struct capture_item {
@@ -154,24 +158,38 @@ static int put_batch(void *arg, void *item, struct err *e)
 	return 0;
 }
 
-/* Called in the producer thread, ascending: neighbours are merged. */
+/* Neighbours are merged. */
+static int add_range(struct img_range **list, size_t *nr, struct img_range add, struct err *e)
+{
+	struct img_range *last = *nr ? &(*list)[*nr - 1] : NULL;
+
+	if (last && last->disk == add.disk && last->start + last->len == add.start) {
+		last->len += add.len;
+		return 0;
+	}
+	struct img_range *grown = realloc(*list, (*nr + 1) * sizeof(*grown));
+	if (!grown)
+		return err_nomem(e, "the unreadable ranges");
+	*list = grown;
+	grown[(*nr)++] = add;
+	return 0;
+}
+
+/* Both are called in the producer thread, ascending. */
 static int note_bad(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
 {
 	struct capture *cap = arg;
-	struct img_manifest *m = cap->m;
-	struct img_range *last = m->nr_bad ? &m->bad[m->nr_bad - 1] : NULL;
 
 	cap->bad_bytes += len;
-	if (last && last->disk == disk && last->start + last->len == start) {
-		last->len += len;
-		return 0;
-	}
-	struct img_range *grown = realloc(m->bad, (m->nr_bad + 1) * sizeof(*grown));
-	if (!grown)
-		return err_nomem(e, "the unreadable ranges");
-	m->bad = grown;
-	m->bad[m->nr_bad++] = (struct img_range){ .disk = disk, .start = start, .len = len };
-	return 0;
+	return add_range(&cap->m->bad, &cap->m->nr_bad, (struct img_range){ .disk = disk, .start = start, .len = len }, e);
+}
+
+static int note_found(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
+{
+	struct capture *cap = arg;
+
+	cap->recovered_bytes += len;
+	return add_range(&cap->recovered, &cap->nr_recovered, (struct img_range){ .disk = disk, .start = start, .len = len }, e);
 }
 
 /* The place the chunks go to. */
@@ -292,7 +310,7 @@ static int plan(struct capture *cap, struct err *e)
 	AUTO_FREE bool *raw_found = alloc_array(count_words(o->raw_volumes), sizeof(*raw_found));
 	AUTO_FREE bool *unlock_found = alloc_array(count_words(o->unlocks), sizeof(*unlock_found));
 	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found,
-		.skip_volatile = o->skip_volatile, .unlocks = o->unlocks, .unlock_found = unlock_found,
+		.skip_volatile = o->skip_volatile, .unlocks = o->unlocks, .unlock_found = unlock_found, .twins = &cap->twins,
 		.overlays = o->replay ? cap->overlays : NULL };
 
 	if (o->image && open_store(cap, e) < 0)
@@ -312,6 +330,7 @@ static int plan(struct capture *cap, struct err *e)
 	if (check_words(o, &po, e) < 0)
 		return -1;
 	img_manifest_number(cap->m);
+	twins_sort(&cap->twins);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
 	cap->m->read_bytes = cap->total;
@@ -350,7 +369,8 @@ static int store(struct capture *cap, struct err *e)
 
 	if (cap->store->ops->begin(cap->store, cap->m, cap->p, e) < 0)
 		return -1;
-	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };
+	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .twins = &cap->twins, .bad = note_bad,
+		.found = note_found, .bad_arg = cap };
 	img_cursor_begin(&cap->reader.at);
 	if (pipe_run(&ops, cap, threads, threads * 2 + 4, cap->p, e) < 0)
 		return -1;
@@ -370,13 +390,17 @@ static void fill_result(struct capture *cap, struct capture_result *ret)
 	ret->read_bytes = cap->reader.read_bytes;
 	ret->image_bytes = cap->store ? cap->store->ops->bytes(cap->store) : 0;
 	ret->bad_bytes = cap->bad_bytes;
-	ret->manifest = cap->m;
-	cap->m = NULL;
+	ret->recovered_bytes = cap->recovered_bytes;
+	ret->nr_recovered = cap->nr_recovered;
+	ret->recovered = take(&cap->recovered);
+	ret->manifest = take(&cap->m);
 }
 
 static void release(struct capture *cap)
 {
 	img_store_close(cap->store);
+	twins_release(&cap->twins);
+	free(cap->recovered);
 	for (size_t i = 0; i < IMG_MAX_DISKS; i++) {
 		blk_overlay_free(cap->overlays[i]);
 		if (!cap->o->sources)

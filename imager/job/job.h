@@ -16,6 +16,7 @@
 struct blk_sink;
 struct blk_source;
 struct img_manifest;
+struct img_range;
 
 /* ---- capture ---- */
 
@@ -47,6 +48,9 @@ struct capture_result {
 	uint64_t nr_chunks, nr_zero_chunks; /* present chunks; of these all-zero */
 	uint64_t read_bytes, image_bytes;
 	uint64_t bad_bytes;            /* unreadable, recorded in the manifest */
+	struct img_range *recovered;   /* unreadable, but a mirror had the content elsewhere; sorted; owned by the caller: free() */
+	size_t nr_recovered;
+	uint64_t recovered_bytes;
 	double seconds;
 };
 
@@ -56,7 +60,8 @@ struct capture_result {
  * Sources are only read. Refuses (ERR_REFUSED, with a reason) a source that is mounted read-write and any volume whose state is not clean, unless it is
  * taken raw. An existing image file is never overwritten (ERR_REFUSED, "exists"). The image appears under its name only
  * when it is complete and flushed; until then it is IMAGE.part, removed on failure. Unreadable sectors do not stop it: the
- * image is complete, they are recorded, and it returns -1 with ERR_PARTIAL after filling *ret.
+ * image is complete, they are recorded, and it returns -1 with ERR_PARTIAL after filling *ret. Those whose content could be read in another place,
+ * where a mirror keeps the same, count as read.
  */
 int capture_run(const struct capture_options *o, struct capture_result *ret, const struct progress *p, struct err *e);
 

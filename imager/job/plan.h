@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct blk_overlay;
+struct twins;
 
 struct plan_options {
 	uint32_t sector_size;           /* 0: found out */
@@ -26,6 +27,7 @@ struct plan_options {
 	const char *const *unlocks;     /* "VOL=FILE", NULL-terminated; may be NULL */
 	bool *unlock_found;             /* as raw_found, for containers */
 	bool skip_volatile;             /* leave out what swap and hibernation files hold */
+	struct twins *twins;            /* NULL, or gets what stands in several places of the disks; to be sorted by the caller */
 	struct blk_overlay *const *overlays; /* NULL: journals are not replayed; else one for each disk, through which plan_volumes() reads */
 };
 

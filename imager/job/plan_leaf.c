@@ -41,6 +41,13 @@ static int add_arm_range(void *arg, size_t member, uint64_t start, uint64_t len,
 	return plan_add_arm(l->p, &l->p->m->volumes[l->volumes[member]], l->devices[member], start, len, e);
 }
 
+static int add_copies(void *arg, const struct map_leg *places, size_t nr, uint64_t len, struct err *e)
+{
+	struct leaf *l = arg;
+
+	return plan_add_twins(l->p, l->devices, places, nr, len, e);
+}
+
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 {
 	const struct plan_device *d = p->devices[dev];
@@ -234,6 +241,8 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e)
 	if (r == 0)
 		r = map_volume(&l, &set, &fs, e);
 	if (r == 0)
+		r = fsd_copies(fs, add_copies, &l, e);
+	if (r == 0)
 		r = add_leaf(&l, fs, asked_raw, e);
 	plan_skips_release(&l.skips);
 	return r;
@@ -305,7 +314,7 @@ static int map_set(struct plan *p, struct plan_fs_set *set, const struct blk_set
 		return -1;
 	for (size_t i = 0; i < set->nr; i++)
 		volumes[i] = p->devices[set->devices[i]]->volume;
-	if (fsd_arm_ranges(fs, add_arm_range, &l, e) < 0)
+	if (fsd_arm_ranges(fs, add_arm_range, &l, e) < 0 || fsd_copies(fs, add_copies, &l, e) < 0)
 		return -1;
 	return add_whole(p, set, fs, e);
 }

@@ -124,6 +124,16 @@ int plan_add_arm(struct plan *p, struct img_volume *v, size_t dev, uint64_t star
 /* plan_add_skipped - bytes of a device whose content is left out on request */
 int plan_add_skipped(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e);
 
+/* ---- plan_twins.c ---- */
+
+/*
+ * plan_add_twins - these places hold the same len bytes: for the reading stage
+ * @devices: of the members that the places name
+ *
+ * Places whose content differs on the disks (in several containers), or that are mirrored further below, are left out.
+ */
+int plan_add_twins(struct plan *p, const size_t *devices, const struct map_leg *places, size_t nr, uint64_t len, struct err *e);
+
 /* ---- plan_replay.c ---- */
 
 /*
