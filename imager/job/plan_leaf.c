@@ -54,6 +54,8 @@ void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 
 	if (d->region == IMG_NO_INDEX)
 		snprintf(out, size, "%.100s", d->made->name);
+	else if (p->m->regions[d->region].number && p->m->nr_disks > 1)
+		snprintf(out, size, "%u:%u", p->m->regions[d->region].disk + 1, p->m->regions[d->region].number);
 	else if (p->m->regions[d->region].number)
 		snprintf(out, size, "%u", p->m->regions[d->region].number);
 	else
@@ -70,6 +72,25 @@ static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info
 	err_hint(e, "%.90s%s; or take all of it as it is: --raw %.127s", info->advice[0] ? info->advice : "make it clean first",
 		info->can_replay && !p->o->overlays && !p->devices[dev]->is_encrypted ? ", or add --replay" : "", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
+}
+
+int plan_blame_raw(const struct plan *p, size_t dev, size_t raw, struct err *e)
+{
+	char where[320], word[128];
+
+	device_where(p, raw, where, sizeof(where));
+	plan_raw_word(p, dev, word, sizeof(word));
+	return err_hint(e, "%.90s is not missing, but --raw takes it by itself: leave that out, or add --raw %.40s", where, word);
+}
+
+/* Of a set that is not whole because the user took a member out. */
+static int refuse_set(const struct plan *p, const struct plan_fs_set *set, const struct fsd_info *info, struct err *e)
+{
+	refuse_unsafe(p, set->devices[0], info, e);
+	for (size_t i = 0; info->state == FSD_SET_MEMBER && i < p->nr_devices; i++)
+		if (p->devices[i]->raw_asked && !strcmp(p->devices[i]->member.set, set->set))
+			return plan_blame_raw(p, set->devices[0], i, e);
+	return -1;
 }
 
 static void describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw)
@@ -306,7 +327,7 @@ static int map_set(struct plan *p, struct plan_fs_set *set, const struct blk_set
 	if (fsd_open(members, false, &fs, e) < 0)
 		return -1;
 	if (fsd_get_info(fs)->state != FSD_CLEAN)
-		return refuse_unsafe(p, set->devices[0], fsd_get_info(fs), e);
+		return refuse_set(p, set, fsd_get_info(fs), e);
 	for (size_t i = 0; i < set->nr; i++)
 		if (device_map_new(p, set->devices[i], fsd_get_info(fs)->granule, e) < 0)
 			return -1;

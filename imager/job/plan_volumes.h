@@ -29,7 +29,7 @@ struct plan_device {
 	unsigned depth;
 	bool is_encrypted;            /* it, or something below */
 	enum device_fate fate;
-	const struct stack_kind *kind;/* of a member */
+	const struct stack_kind *kind;/* of a member, or of one that is taken raw instead */
 	bool raw_asked, raw_forced;
 	bool is_alone;                /* one of a mirror without the others: whatever a driver sees in it */
 	char replayed[100];           /* "", or notice of one whose journal was replayed */
@@ -151,6 +151,8 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e);
 int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e);
 /* plan_raw_word - what --raw would call it */
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size);
+/* plan_blame_raw - the hint of a refusal: a device is told to be a part of something, but a member of that is taken raw as the user asked; returns -1 */
+int plan_blame_raw(const struct plan *p, size_t dev, size_t raw, struct err *e);
 /* plan_place - kind, parent, region and name of a device's volume */
 void plan_place(const struct plan *p, size_t dev, struct img_volume *v);
 

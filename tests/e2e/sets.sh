@@ -36,6 +36,10 @@ run_calco capture two raw2.calco --raw "$uuid2"
 run_calco info raw2.calco --json
 json_true out '[v["raw"] for v in d["result"]["volumes"]] == ["asked"]'
 
+# One of them raw: it is not missing, and the hint says what keeps it away.
+expect_exit 4 "$CALCO" capture one two both.calco --raw "$uuid2"
+expect_text err "hint: 'two' is not missing, but --raw takes it by itself: leave that out, or add --raw"
+
 # In either order; the order of the disks is the user's.
 run_calco capture one two both.calco
 run_calco capture two one turned.calco
