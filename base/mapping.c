@@ -88,10 +88,15 @@ static uint64_t step(const struct mapping *m, const struct map_segment *s, uint6
 	return min_u64(n, s->stripe - in);
 }
 
+static int outside(uint64_t off, uint64_t len, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, 0, "bytes %llu+%llu lie beyond the end of a volume", (unsigned long long)off, (unsigned long long)len);
+}
+
 int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_copies, mapping_fn fn, void *arg, struct err *e)
 {
 	if (!range_inside(off, len, m->size))
-		return err_set(e, ERR_CORRUPT, 0, "bytes %llu+%llu lie beyond the end of a volume", (unsigned long long)off, (unsigned long long)len);
+		return outside(off, len, e);
 	while (len) {
 		const struct map_segment *s = segment_at(m, off);
 		size_t leg;
@@ -103,6 +108,38 @@ int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_c
 			if (fn(arg, copy->member, copy->start + (off - s->start), n, e) < 0)
 				return -1;
 		}
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* All rows between the first and the last are whole: so in each leg it is one piece, however many stripes it has. */
+static int cover_stripes(const struct mapping *m, const struct map_segment *s, uint64_t pos, uint64_t len, mapping_fn fn, void *arg, struct err *e)
+{
+	uint64_t n = s->nr_legs, first = pos / s->stripe, last = (pos + len - 1) / s->stripe;
+
+	for (uint64_t low = first; low <= last && low - first < n; low++) {
+		uint64_t high = last - (last - low) % n;
+		uint64_t from = low / n * s->stripe + (low == first ? pos % s->stripe : 0);
+		uint64_t to = high / n * s->stripe + (high == last ? (pos + len - 1) % s->stripe + 1 : s->stripe);
+		const struct map_leg *leg = &m->legs[s->first_leg + low % n];
+		if (fn(arg, leg->member, leg->start + from, to - from, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int mapping_cover(const struct mapping *m, uint64_t off, uint64_t len, mapping_fn fn, void *arg, struct err *e)
+{
+	if (!range_inside(off, len, m->size))
+		return outside(off, len, e);
+	while (len) {
+		const struct map_segment *s = segment_at(m, off);
+		uint64_t n = min_u64(len, s->len - (off - s->start));
+		int r = leg_bytes(s) == 1 ? mapping_walk(m, off, n, true, fn, arg, e) : cover_stripes(m, s, off - s->start, n, fn, arg, e);
+		if (r < 0)
+			return -1;
 		off += n;
 		len -= n;
 	}

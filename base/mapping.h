@@ -56,6 +56,9 @@ typedef int (*mapping_fn)(void *arg, size_t member, uint64_t start, uint64_t len
  */
 int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_copies, mapping_fn fn, void *arg, struct err *e);
 
+/* mapping_cover - the same bytes, each leg of a mirror, in any order: of a striped segment one piece for each leg, however long the range */
+int mapping_cover(const struct mapping *m, uint64_t off, uint64_t len, mapping_fn fn, void *arg, struct err *e);
+
 /* mapping_areas - the pieces of the members that the whole mapping lies on: one for each leg of each segment, in order */
 int mapping_areas(const struct mapping *m, mapping_fn fn, void *arg, struct err *e);
 

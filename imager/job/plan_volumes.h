@@ -78,7 +78,7 @@ void plan_release(struct plan *p);
 /* fn(arg, region, start, len): bytes of a region */
 typedef int (*device_fn)(void *arg, uint32_t region, uint64_t start, uint64_t len, struct err *e);
 
-/* device_each - the bytes of regions that hold these bytes of a device, each copy; whole units of what is encrypted */
+/* device_each - the bytes of regions that hold these bytes of a device, in order, each copy; whole units of what is encrypted */
 int device_each(const struct plan *p, size_t dev, uint64_t start, uint64_t len, device_fn fn, void *arg, struct err *e);
 
 /* device_mark - put a state into the maps of the regions below. What is zero above an encrypting layer is not below: it becomes used. */

@@ -15,8 +15,9 @@ struct model {
 	uint8_t data[MEMBERS][BYTES];
 	uint8_t want[MEMBERS * BYTES]; /* what the volume must read as */
 	bool hit[MEMBERS][BYTES];
+	bool covered[MEMBERS][BYTES];
 	uint8_t walked[MEMBERS * BYTES];
-	size_t nr_walked;
+	size_t nr_walked, nr_calls;
 };
 
 static uint64_t draw(uint64_t *seed)
@@ -105,6 +106,51 @@ START_TEST(reads_what_the_model_says)
 	blk_close(src);
 	for (size_t i = 0; i < MEMBERS; i++)
 		blk_close(members[i]);
+	mapping_release(&md->m);
+	free(md);
+}
+END_TEST
+
+static int note_cover(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct model *md = arg;
+
+	(void)e;
+	ck_assert_uint_gt(len, 0);
+	ck_assert_uint_le(start + len, BYTES);
+	for (uint64_t b = start; b < start + len; b++)
+		md->covered[member][b] = true;
+	md->nr_calls++;
+	return 0;
+}
+
+/* The same bytes as step by step, with one call for each leg of a segment at most. */
+START_TEST(covers_what_is_walked)
+{
+	struct model *md = calloc(1, sizeof(*md));
+	uint64_t seed = (uint64_t)_i + 1000;
+	struct err e = ERR_INIT;
+
+	build(md, &seed);
+	for (unsigned round = 0; round < 200; round++) {
+		uint64_t off = draw(&seed) % md->m.size, len = 1 + draw(&seed) % (round % 2 ? 60 : md->m.size - off);
+		size_t most = 0;
+		len = len < md->m.size - off ? len : md->m.size - off;
+		for (size_t i = 0; i < md->m.nr; i++)
+			if (md->m.segments[i].start < off + len && md->m.segments[i].start + md->m.segments[i].len > off)
+				most += md->m.segments[i].nr_legs;
+		memset(md->hit, 0, sizeof(md->hit));
+		memset(md->covered, 0, sizeof(md->covered));
+		md->nr_walked = md->nr_calls = 0;
+		for (uint64_t at = off; at < off + len; at++) { /* byte by byte: the buffer of walk() is small */
+			md->nr_walked = 0;
+			ck_assert_int_eq(mapping_walk(&md->m, at, 1, true, note, md, &e), 0);
+		}
+		ck_assert_int_eq(mapping_cover(&md->m, off, len, note_cover, md, &e), 0);
+		ck_assert(!memcmp(md->hit, md->covered, sizeof(md->hit)));
+		ck_assert_uint_le(md->nr_calls, most);
+	}
+	ck_assert_int_eq(mapping_cover(&md->m, md->m.size, 1, note_cover, md, &e), -1);
 	mapping_release(&md->m);
 	free(md);
 }
@@ -220,6 +266,7 @@ int main(void)
 	Suite *s = suite_create("mapping");
 	TCase *t = tcase_create("mapping");
 	tcase_add_loop_test(t, reads_what_the_model_says, 0, 60);
+	tcase_add_loop_test(t, covers_what_is_walked, 0, 40);
 	tcase_add_test(t, all_copies);
 	tcase_add_test(t, lost_in_one_leg);
 	tcase_add_test(t, impossible);
