@@ -16,6 +16,7 @@
 
 struct blk_source;
 struct blk_sink;
+struct progress;
 
 struct blk_source_ops {
 	/* Read exactly len bytes at off; the range was checked against the size. Thread-safe. */
@@ -69,6 +70,9 @@ struct blk_source *blk_mem(const void *data, size_t len, uint32_t sector_size, c
 
 /* blk_window - bytes [start, start+len) of another source, which must outlive it; the range must lie inside */
 struct blk_source *blk_window(struct blk_source *of, uint64_t start, uint64_t len, const char *name, struct err *e);
+
+/* blk_stoppable - another source, which must outlive it, whose reads fail with ERR_STOPPED as soon as the job shall stop */
+struct blk_source *blk_stoppable(struct blk_source *of, const struct progress *p, struct err *e);
 
 struct blk_sink_ops {
 	/* Write exactly len bytes. Thread-safe. */
