@@ -95,7 +95,8 @@ static void describe(struct f2fs_volume *v)
 		info->used_bytes = info->size;
 		set_state(info, FSD_SET_MEMBER, "set-member", "",
 			"copy what is in it as files, or take each of its devices whole with --raw");
-		snprintf(info->detail, sizeof(info->detail), "F2FS over %u devices, of which this is the first", v->sb.nr_devices);
+		snprintf(info->detail, sizeof(info->detail), "F2FS over %u devices, of which this is the first; when it was made the others were %s",
+			v->sb.nr_devices, v->sb.others);
 		return;
 	}
 	info->used_bytes = count_used(v);

@@ -80,11 +80,20 @@ for unsafe in dirty errors; do
 	rm unsafe.calco clean.calco copy.img
 done
 
-# Over two devices: refused
-truncate -s 100M one.img two.img
-mkfs.f2fs -q -f -c two.img one.img >/dev/null
+# Over three devices: the first is refused, alone and together with the others, and names them. They have no superblock and come whole.
+truncate -s 100M one.img two.img three.img
+mkfs.f2fs -q -f -c two.img -c three.img one.img >/dev/null
 expect_exit 4 "$CALCO" capture one.img unsafe.calco --json
-json_true out "d['error']['reason'] == 'set-member'"
+json_true out "d['error']['reason'] == 'set-member' and \"the others were 'two.img', 'three.img'\" in d['error']['message']"
+expect_exit 4 "$CALCO" capture one.img two.img three.img unsafe.calco
+dd if=/dev/urandom of=two.img bs=1M count=3 seek=60 conv=notrunc status=none
+run_calco capture two.img unsafe.calco --json
+json_true out "[v['driver'] for v in d['result']['volumes']] == ['raw'] and d['result']['used_bytes'] == 100 << 20"
+rm unsafe.calco
+run_calco capture one.img two.img three.img unsafe.calco --raw all
+run_calco restore unsafe.calco new1.img new2.img new3.img --confirm new1.img --confirm new2.img --confirm new3.img
+cmp one.img new1.img && cmp two.img new2.img && cmp three.img new3.img || fail "--raw is not a copy of everything"
+rm -f unsafe.calco new?.img
 
 # A SIT that knows of nothing: raw, and it says so.
 cp $disk lost.img

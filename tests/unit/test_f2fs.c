@@ -306,7 +306,9 @@ START_TEST(several_devices)
 	struct opened o;
 
 	ck_assert_int_eq(run("rm -f %s && truncate -s 80M %s %s/second && mkfs.f2fs -f -c %s/second %s >%s/mkfs 2>&1", img, img, dir, dir, img, dir), 0);
-	expect_told(FSD_SET_MEMBER, "set-member", "2 devices");
+	char others[200];
+	snprintf(others, sizeof(others), "over 2 devices, of which this is the first; when it was made the others were '%s/second'", dir);
+	expect_told(FSD_SET_MEMBER, "set-member", others);
 	open_img(&o);
 	struct collected c = collect(o.v);
 	for (uint64_t i = 0; i < c.size / UNIT; i++)
