@@ -49,8 +49,10 @@ int btrfs_grow(void *array, size_t nr, size_t *room, size_t size, struct err *e)
 
 void btrfs_chunks_release(struct btrfs_chunks *c)
 {
-	for (size_t i = 0; i < c->nr; i++)
+	for (size_t i = 0; i < c->nr; i++) {
 		free(c->v[i].blocks);
+		free(c->v[i].looks);
+	}
 	free(c->v);
 	free(c->stripes);
 	*c = (struct btrfs_chunks){ 0 };
