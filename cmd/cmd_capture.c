@@ -149,6 +149,7 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "bad_bytes", NULL, r->bad_bytes);
 	out_u64(out, "recovered_bytes", NULL, r->recovered_bytes);
 	show_ranges_json(out, r->manifest, "recovered_ranges", r->recovered, r->nr_recovered);
+	out_u64(out, "differing_chunks", NULL, r->nr_differing);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
 }

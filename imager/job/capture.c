@@ -380,6 +380,20 @@ static int store(struct capture *cap, struct err *e)
 	return cap->store->ops->commit(cap->store, e);
 }
 
+/* Each copy is stored as it is. That they differ is nothing that a restore changes, but should be known. */
+static void compare_twins(struct capture *cap, struct capture_result *ret)
+{
+	struct twins_diff diff;
+
+	twins_compare(&cap->twins, cap->m, &diff);
+	ret->nr_differing = diff.nr;
+	if (diff.nr)
+		progress_notice(cap->p, "the copies of a mirror differ in %llu pieces of 256 KiB, the first at %llu of '%.100s' and %llu of '%.100s'; each is stored "
+			"as it is: let the mirror be checked (md: echo check >sync_action; btrfs scrub)", (unsigned long long)diff.nr,
+			(unsigned long long)diff.one.start, blk_name(cap->sources[diff.one.disk]), (unsigned long long)diff.other.start,
+			blk_name(cap->sources[diff.other.disk]));
+}
+
 static void fill_result(struct capture *cap, struct capture_result *ret)
 {
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
@@ -420,6 +434,8 @@ int capture_run(const struct capture_options *o, struct capture_result *ret, con
 	int r = plan(&cap, e);
 	if (r == 0 && !o->dry_run)
 		r = store(&cap, e);
+	if (r == 0 && !o->dry_run)
+		compare_twins(&cap, ret);
 	if (r == 0) {
 		fill_result(&cap, ret);
 		ret->seconds = seconds_now() - start;

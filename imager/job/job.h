@@ -51,6 +51,7 @@ struct capture_result {
 	struct img_range *recovered;   /* unreadable, but a mirror had the content elsewhere; sorted; owned by the caller: free() */
 	size_t nr_recovered;
 	uint64_t recovered_bytes;
+	uint64_t nr_differing;         /* chunks of a mirror that are not the same in another member */
 	double seconds;
 };
 

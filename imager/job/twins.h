@@ -13,6 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct img_manifest;
+
 struct twin_place {
 	uint32_t disk;
 	uint64_t start; /* bytes on the disk */
@@ -42,6 +44,19 @@ void twins_sort(struct twins *t);
 
 /* twins_read - read bytes of a disk from another place that holds the same; false where there is none, or none that can be read */
 bool twins_read(const struct twins *t, struct blk_source *const *disks, uint32_t disk, uint64_t off, void *buf, size_t len);
+
+/* What a comparison found. */
+struct twins_diff {
+	uint64_t nr;                   /* pairs of chunks that differ */
+	struct twin_place one, other;  /* the first pair */
+};
+
+/*
+ * twins_compare - compare what was captured of places that should hold the same, by the ids of the manifest
+ *
+ * Only of whole chunks that begin at the same place of each copy: so it is in the members of md, in copies of btrfs not always.
+ */
+void twins_compare(const struct twins *t, const struct img_manifest *m, struct twins_diff *ret);
 
 void twins_release(struct twins *t);
 

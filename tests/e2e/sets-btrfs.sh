@@ -37,6 +37,7 @@ for mode in single raid1 raid0; do
 	json_true out 'd["error"]["reason"] == "set-member"'
 	run_calco capture disk2 alone.calco --raw all --dry-run
 	run_calco capture disk1 disk2 image.calco
+	expect_no_text err 'copies of a mirror'
 	run_calco info image.calco --json
 	json_true out '[(v["kind"], v["type"]) for v in d["result"]["volumes"]] == [("disk", "btrfs")] * 2 + [("set", "btrfs")]'
 	json_true out 'd["result"]["stored_bytes"] < 40 << 20'

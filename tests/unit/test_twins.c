@@ -9,14 +9,24 @@
 
 #define SECTOR 512U
 
+static char notice[600];
+
+static void keep_notice(void *arg, const char *text)
+{
+	(void)arg;
+	snprintf(notice, sizeof(notice), "%s", text);
+}
+
 static int capture(struct bad_disk *d, size_t nr, bool dry_run, struct capture_result *res, struct err *e)
 {
 	static const char *const paths[] = { "one", "two" };
 	struct blk_source *sources[] = { &d[0].base, &d[nr - 1].base };
 	struct capture_options o = { .disks = paths, .nr_disks = nr, .image = "image", .level = 1, .threads = 2, .dry_run = dry_run, .sources = sources };
+	struct progress p = { .notice = keep_notice };
 
 	unlink("image");
-	return capture_run(&o, res, NULL, e);
+	notice[0] = '\0';
+	return capture_run(&o, res, &p, e);
 }
 
 static void release(struct capture_result *res)
@@ -207,6 +217,43 @@ START_TEST(mirror_of_md)
 }
 END_TEST
 
+/* Members that are in step by their superblocks and differ all the same: each is stored as it is, and that is said. What is not used does not count. */
+START_TEST(members_differ)
+{
+	struct bad_disk d[2];
+	struct capture_result res;
+	struct err e = ERR_INIT;
+	uint64_t used = 0, unused = 0, count[3];
+
+	make_mirror(d, 55);
+	ck_assert_msg(capture(d, 2, false, &res, &e) == 0, "%s", e.msg);
+	ck_assert_uint_eq(res.nr_differing, 0);
+	AUTO_FREE uint8_t *state = states_of_disk(res.manifest, 1);
+	release(&res);
+	for (uint64_t b = DATA + MIB; b < DATA + FS_BYTES; b++) {
+		used = !used && state[b] == EXT_USED && d[1].data[b] ? b : used;
+		unused = state[b] == EXT_ZERO ? b : unused;
+	}
+	d[1].data[unused] ^= 1;
+	ck_assert_msg(capture(d, 2, false, &res, &e) == 0, "%s", e.msg);
+	ck_assert_uint_eq(res.nr_differing, 0);
+	ck_assert_str_eq(notice, "");
+	release(&res);
+	d[1].data[unused] ^= 1;
+	d[1].data[used] ^= 1;
+	ck_assert_msg(capture(d, 2, false, &res, &e) == 0, "%s", e.msg);
+	ck_assert_uint_eq(res.nr_differing, 1);
+	char words[100];
+	snprintf(words, sizeof(words), "differ in 1 pieces of 256 KiB, the first at %llu ", (unsigned long long)(used / CHUNK_SIZE * CHUNK_SIZE));
+	ck_assert_msg(strstr(notice, words), "%s", notice);
+	check_lists(d, 2, md_twin, NULL, &res, count);
+	check_restored(d, 2, md_twin, NULL, res.manifest);
+	release(&res);
+	free_disk(&d[0]);
+	free_disk(&d[1]);
+}
+END_TEST
+
 /* One leg that is captured alone: what it lost is lost. */
 START_TEST(half_a_mirror)
 {
@@ -354,6 +401,7 @@ int main(void)
 	tcase_set_timeout(t, 300);
 	tcase_add_test(t, only_what_is_said);
 	tcase_add_loop_test(t, mirror_of_md, 0, 6);
+	tcase_add_test(t, members_differ);
 	tcase_add_test(t, half_a_mirror);
 	tcase_add_test(t, twice_on_one_disk);
 	suite_add_tcase(s, t);
