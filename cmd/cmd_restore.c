@@ -32,7 +32,7 @@ struct restore_args {
 #define FIELD(f) offsetof(struct restore_args, f)
 static const struct opt options[] = {
 	{ .name = "confirm", .kind = OPT_LIST, .offset = FIELD(confirm), .value = "TEXT",
-		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; one for each disk" },
+		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; once for each that needs it" },
 	{ .name = "yes", .kind = OPT_FLAG, .offset = FIELD(yes), .help = "do not ask; enough for a target that holds nothing" },
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
 		.help = "write only this volume (partition number, label, UUID or GPT name)" },
@@ -193,7 +193,7 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 		out_to_stderr(&plan);
 		restore_plan_text(&plan, rq->m, t, false);
 	}
-	if (targets_confirm(rq, t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
+	if (targets_confirm(t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
 		return -1;
 	/* The job reads the manifest itself: two of them would cost twice the memory. */
 	img_reader_close(take(reader));

@@ -43,21 +43,11 @@ static void now_on_target(struct out *o, const struct target *t)
 		: t->verdict.is_empty ? "nothing that is recognised" : t->verdict.holds);
 }
 
-/* What the real run will want to hear before it writes. */
-enum wanted { WANTS_NOTHING, WANTS_YES, WANTS_TEXT };
-
-static enum wanted wanted_for(const struct target *t)
-{
-	if (t->kind != TARGET_EXISTS || t->resumes)
-		return WANTS_NOTHING;
-	return t->verdict.is_empty ? WANTS_YES : WANTS_TEXT;
-}
-
 static void show_wanted(struct out *o, const struct target *t)
 {
-	if (wanted_for(t) == WANTS_YES)
+	if (target_wants(t) == WANTS_YES)
 		out_line(o, "  to confirm   --yes, or 'yes' at the question");
-	else if (wanted_for(t) == WANTS_TEXT)
+	else if (target_wants(t) == WANTS_TEXT)
 		out_line(o, "  to confirm   --confirm '%s' (%s), or that at the question", t->verdict.confirm_text, t->verdict.confirm_what);
 	else
 		out_line(o, "  to confirm   nothing");
@@ -164,8 +154,8 @@ static void wanted_json(struct out *o, const struct target *t)
 {
 	static const char *const words[] = { "nothing", "yes", "confirm" };
 
-	out_str(o, "wants", NULL, words[wanted_for(t)]);
-	out_str(o, "confirm", NULL, wanted_for(t) == WANTS_TEXT ? t->verdict.confirm_text : NULL);
+	out_str(o, "wants", NULL, words[target_wants(t)]);
+	out_str(o, "confirm", NULL, target_wants(t) == WANTS_TEXT ? t->verdict.confirm_text : NULL);
 }
 
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t)

@@ -56,3 +56,21 @@ expect_text err 'in this order: --confirm one.img --confirm two.img'
 cmp one.img x1.img || fail "a target changed although the confirmations did not fit"
 run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img --state state
 [ -s state ] && [ -s state.2 ] || fail "what was cleared was not saved"
+
+# As many texts as targets need one: they are for these. A new file and a blank one need none.
+rm one.img
+expect_exit 4 "$CALCO" restore both.calco one.img two.img
+expect_text err '^hint: all targets are confirmed by: --confirm two.img$'
+run_calco restore both.calco one.img two.img --confirm two.img
+rm one.img
+truncate -s 160M one.img
+cp --sparse=always two.img 'two 2.img'
+expect_exit 4 "$CALCO" restore both.calco one.img 'two 2.img' --confirm 'two 2.img'
+expect_text err "^hint: all targets are confirmed by: --confirm 'two 2.img' --yes$"
+run_calco restore both.calco one.img 'two 2.img' --confirm 'two 2.img' --yes
+run_calco verify both.calco --against one.img --against 'two 2.img'
+# By place, as it always was, also where one of them needs none.
+rm one.img
+run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img
+expect_exit 4 "$CALCO" restore both.calco one.img two.img --confirm two.img
+expect_text err 'in this order: --confirm one.img --confirm two.img$'
