@@ -28,6 +28,9 @@ enum fsd_state {
 	FSD_DAMAGED,    /* "damaged": marked dirty or with errors, or its structures contradict each other */
 };
 
+/* In a driver's advice, for the device that the volume is on this machine: a driver knows of bytes only. */
+#define FSD_DEVICE "DEVICE"
+
 /* What a driver found; plain data, copied by the caller. */
 struct fsd_info {
 	char type[32];       /* "ext4", "vfat", "swap", "linux_raid_member": the word used in JSON and on screen */
@@ -41,7 +44,7 @@ struct fsd_info {
 	bool can_replay;     /* FSD_REPLAYABLE, and fsd_replay() may tell what it will be then */
 	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "set-member", "suspended" */
 	char detail[200];    /* one sentence for the person: what was found */
-	char advice[200];    /* what to do next: "run e2fsck -p /dev/x, or mount and unmount it" */
+	char advice[200];    /* what to do next: "run e2fsck -p DEVICE, or mount and unmount it"; FSD_DEVICE stands in it once at most */
 	char notice[200];    /* "" or something worth saying although it is safe ("unknown feature 0x…: taken raw") */
 };
 

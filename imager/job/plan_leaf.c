@@ -64,12 +64,13 @@ void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 
 static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info *info, struct err *e)
 {
-	char where[320], word[128];
+	char where[320], word[128], advice[900];
 
 	device_where(p, dev, where, sizeof(where));
 	plan_raw_word(p, dev, word, sizeof(word));
+	plan_advice(p, dev, info->advice[0] ? info->advice : "make it clean first", advice, sizeof(advice));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %s", where, info->type, info->detail[0] ? info->detail : fsd_state_name(info->state));
-	err_hint(e, "%.90s%s; or take all of it as it is: --raw %.127s", info->advice[0] ? info->advice : "make it clean first",
+	err_hint(e, "%.220s%s; or take all of it as it is: --raw %.127s", advice,
 		info->can_replay && !p->o->overlays && !p->devices[dev]->is_encrypted ? ", or add --replay" : "", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
 }

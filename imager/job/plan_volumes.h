@@ -153,6 +153,8 @@ int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e);
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size);
 /* plan_blame_raw - the hint of a refusal: a device is told to be a part of something, but a member of that is taken raw as the user asked; returns -1 */
 int plan_blame_raw(const struct plan *p, size_t dev, size_t raw, struct err *e);
+/* plan_advice - a driver's advice with what FSD_DEVICE is on this machine */
+void plan_advice(const struct plan *p, size_t dev, const char *advice, char *out, size_t size);
 /* plan_place - kind, parent, region and name of a device's volume */
 void plan_place(const struct plan *p, size_t dev, struct img_volume *v);
 
