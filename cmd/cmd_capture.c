@@ -142,6 +142,7 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_bool(out, "dry_run", NULL, o->dry_run);
 	out_str(out, "image", NULL, o->image);
 	show_identity(out, r->manifest);
+	out_u64(out, "stored_bytes", NULL, show_stored_bytes(r->manifest, -1));
 	out_u64(out, "used_bytes", NULL, r->used_bytes);
 	out_u64(out, "zero_bytes", NULL, r->zero_bytes);
 	out_u64(out, "zero_chunks", NULL, r->nr_zero_chunks);
@@ -181,6 +182,18 @@ static void report_sizes(struct out *out, const struct capture_options *o, const
 		r->used_bytes ? "/s" : "");
 }
 
+/* One target for each disk: with a placeholder for each as long as they can be told apart. */
+static void report_next(struct out *out, const char *image, size_t nr_disks)
+{
+	static const char *const targets[] = { "", " /dev/sdX", " /dev/sdX /dev/sdY", " /dev/sdX /dev/sdY /dev/sdZ" };
+
+	out_line(out, "next: calco verify %s", image);
+	if (nr_disks < sizeof(targets) / sizeof(targets[0]))
+		out_line(out, "      calco restore %s%s", image, targets[nr_disks]);
+	else
+		out_line(out, "      calco restore %s DISK... (%zu disks, in this order)", image, nr_disks);
+}
+
 static void report_text(struct out *out, const struct capture_options *o, const struct capture_result *r)
 {
 	const struct img_manifest *m = r->manifest;
@@ -199,8 +212,7 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	show_ranges(out, m, "unreadable, but taken from where a mirror keeps the same", r->recovered, r->nr_recovered);
 	if (image_is_pipe(o->image))
 		return;
-	out_line(out, "next: calco verify %s", o->image);
-	out_line(out, "      calco restore %s /dev/sdX", o->image);
+	report_next(out, o->image, m->nr_disks);
 }
 
 static int capture(struct invocation *inv, const struct capture_options *o, enum progress_mode mode, struct err *e)

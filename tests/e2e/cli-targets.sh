@@ -46,6 +46,7 @@ cmp lab.calco copy.calco || fail "the image was changed"
 # Two disks in one image: named twice, too few, in order.
 make_ext4 second.img 32M
 run_calco capture golden.img second.img both.calco
+expect_text out '^      calco restore both.calco /dev/sdX /dev/sdY$'
 expect_exit 2 "$CALCO" restore both.calco one.img
 expect_exit 2 "$CALCO" restore both.calco one.img one.img
 run_calco restore both.calco one.img two.img
