@@ -166,7 +166,7 @@ struct undo_result {
  *
  * Only where nothing was written since: a part of the disk is put back when the restore had not come to it, and when the places
  * that were cleared still are as the restore left them. Boot code comes last. ERR_PARTIAL: some parts are back; ERR_REFUSED
- * ("written"): none can be; *ret is filled in both cases. The record of what is not back stays.
+ * ("written"): none can be; *ret is filled in both cases. ERR_REFUSED "no-record": no restore is known. The record of what is not back stays.
  */
 int undo_run(const struct undo_options *o, struct undo_result *ret, const struct progress *p, struct err *e);
 

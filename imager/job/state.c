@@ -365,7 +365,8 @@ int state_open_unfinished(const char *path, const char *target, uint64_t target_
 		return -1;
 	if (s->fd < 0) {
 		err_set(e, ERR_USAGE, 0, "there is no state record '%s'", path);
-		return err_hint(e, "--state FILE names the record that the restore wrote");
+		err_hint(e, "--state FILE names the record that the restore wrote");
+		return err_reason(e, "no-record");
 	}
 	if (continue_record(s, &found, e) < 0)
 		return -1;

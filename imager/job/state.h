@@ -30,7 +30,7 @@ int state_open(const char *path, const char *target, uint64_t target_size, struc
 /*
  * state_open_unfinished - open the record of a restore that did not end, to undo it
  *
- * ERR_USAGE: there is no such file; ERR_REFUSED: it is finished ("finished"), of another target or no record at all ("state");
+ * ERR_USAGE ("no-record"): there is no such file; ERR_REFUSED: it is finished ("finished"), of another target or no record at all ("state");
  * ERR_CORRUPT: its header is damaged.
  */
 int state_open_unfinished(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);

@@ -46,6 +46,13 @@ sha256sum target.img | cut -d ' ' -f 1 | cmp - <(cut -d ' ' -f 1 old.sum)
 expect_exit 2 "$CALCO" undo target.img --state record
 expect_text err 'no state record'
 
+# Without a record of any restore, in words and not as a path only.
+truncate -s 1M never.img
+expect_exit 4 "$CALCO" undo never.img
+expect_text err "^calco: there is nothing to undo on 'never.img': this machine has no record" '^hint: .*calco undo --state FILE never.img'
+expect_exit 4 "$CALCO" undo never.img --json
+json_true out 'd["error"]["reason"] == "no-record"'
+
 # Something written: what the restore had not come to is had back, the rest is named.
 cut_restore "$second"
 expect_exit 5 "$CALCO" undo target.img --state record --json
