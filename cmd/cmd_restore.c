@@ -188,12 +188,14 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 
 	if (a->dry_run)
 		return dry_run(inv, &o, t, rq->m, e);
-	if (!inv->out->is_json) {
+	/* A program reads standard error line by line, or waits for one document: no plan, and nobody to ask. */
+	bool for_program = inv->out->is_json || a->common.progress == PROGRESS_JSON;
+	if (!for_program) {
 		out_init(&plan, NULL, false);
 		out_to_stderr(&plan);
 		restore_plan_text(&plan, rq->m, t, false);
 	}
-	if (targets_confirm(t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
+	if (targets_confirm(t, !for_program && confirm_possible(image_is_pipe(rq->image)), e) < 0)
 		return -1;
 	/* The job reads the manifest itself: two of them would cost twice the memory. */
 	img_reader_close(take(reader));
