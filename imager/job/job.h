@@ -192,6 +192,7 @@ struct verify_result {
 	struct img_manifest *manifest; /* NULL when the head could not be read */
 	uint64_t nr_chunks, nr_bad_chunks, checked_bytes;
 	uint64_t nr_damages;           /* all found */
+	uint64_t wrong_disks;          /* a bit for each disk on which one was found */
 	struct damage *damages;        /* sorted, neighbours merged; at most VERIFY_MAX_DAMAGES are kept; owned by the caller: free() */
 	size_t nr_kept;
 	uint64_t nr_spare, nr_other;   /* against a disk: differing pieces of 4 KiB in what the image knows as zero (spare room of a file system); all other differences */
@@ -202,7 +203,8 @@ struct verify_result {
 /*
  * verify_run - is the image whole; or: does the disk hold exactly what the image says?
  *
- * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled.
+ * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled. ERR_USAGE "order": the disks are
+ * those of the image, named in another order.
  */
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e);
 

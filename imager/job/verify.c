@@ -210,7 +210,7 @@ static int examine(struct verify_image *v, struct err *e)
 	return damage_at_place(v->ret, image_name(v->o), &place, why.msg, e);
 }
 
-int verify_verdict(struct verify_result *ret, const char *what, struct err *e)
+static int verdict(const struct verify_result *ret, const char *what, struct err *e)
 {
 	if (ret->nr_damages == 0)
 		return 0;
@@ -231,7 +231,7 @@ static int verify_image(const struct verify_options *o, struct verify_result *re
 	if (v.reader)
 		ret->manifest = img_reader_take_manifest(v.reader);
 	img_reader_close(v.reader);
-	return r < 0 ? -1 : verify_verdict(ret, image_name(o), e);
+	return r < 0 ? -1 : verdict(ret, image_name(o), e);
 }
 
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)

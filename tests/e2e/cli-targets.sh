@@ -75,3 +75,33 @@ rm one.img
 run_calco restore both.calco one.img two.img --confirm one.img --confirm two.img
 expect_exit 4 "$CALCO" restore both.calco one.img two.img --confirm two.img
 expect_text err 'in this order: --confirm one.img --confirm two.img$'
+
+# verify names the disk that differs, and tells when the disks are only named in another order; also behind a table that moved.
+printf 'XYZ' | dd of='two 2.img' bs=1 seek=5000 conv=notrunc status=none
+expect_exit 3 "$CALCO" verify both.calco --against one.img --against 'two 2.img'
+expect_text err '^calco: two 2.img: 1 place differs from the image, the first in '
+expect_text out '^DIFFERENT: two 2.img is not what both.calco says'
+expect_no_text out 'DIFFERENT: one.img'
+printf 'XYZ' | dd of=one.img bs=1 seek=446 conv=notrunc status=none
+expect_exit 3 "$CALCO" verify both.calco --against one.img --against 'two 2.img'
+expect_text out '^DIFFERENT: one.img is not' '^DIFFERENT: two 2.img is not'
+expect_text err 'several disks differ from the image, in 2 places, the first on one.img in '
+truncate -s 200M large.img
+rm two.img
+run_calco restore both.calco large.img two.img --yes
+run_calco verify both.calco --against large.img --against two.img
+for json in '' --json; do
+	expect_exit 2 "$CALCO" verify both.calco --against two.img --against large.img ${json:+"$json"}
+	expect_text err 'those of the image, but named in another order' '^hint: .* --against large.img --against two.img$'
+done
+json_true out 'd["error"]["reason"] == "order"'
+# Without a table it is the content that tells; a disk of another image is no matter of order.
+make_ext4 third.img 32M -U random
+run_calco capture second.img third.img pair.calco
+expect_exit 2 "$CALCO" verify pair.calco --against third.img --against second.img
+expect_text err '--against second.img --against third.img$'
+cp --sparse=always second.img fourth.img
+expect_exit 3 "$CALCO" verify pair.calco --against second.img --against fourth.img
+expect_text out '^DIFFERENT: fourth.img'
+expect_exit 3 "$CALCO" verify pair.calco --against third.img --against large.img --json
+json_true out 'd["error"]["reason"] == "different"'
