@@ -57,6 +57,9 @@ AUTO_DEFINE(blk_source, blk_close)
 /* blk_missing - the sentence about a path of a disk or file where nothing is: -1 with ERR_USAGE and a hint, everywhere the same */
 int blk_missing(const char *path, struct err *e);
 
+/* blk_not_opened - the error of an open() that failed with this errno: -1 with ERR_FAILED; "no-permission" with a hint where root could */
+int blk_not_opened(const char *path, int sys_errno, struct err *e);
+
 /*
  * blk_open - open a block device or plain file read-only as a source
  * @sector_size: 0 = ask the device (512 for a plain file, unless its content says otherwise later), else forced

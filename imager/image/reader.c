@@ -3,6 +3,7 @@
 #include "imager/image/reader_parts.h"
 
 #include "base/arith.h"
+#include "base/blk.h"
 #include "base/hash.h"
 #include "imager/image/rules.h"
 
@@ -19,7 +20,7 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 	/* O_NONBLOCK: a named pipe that nobody writes yet is opened, and waited for where it can be stopped. */
 	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 	if (r->s.fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
+		return errno == ENOENT ? err_set(e, ERR_USAGE, errno, "opening '%s'", path) : blk_not_opened(path, errno, e);
 	r->codec = chunk_codec_new(0, e);
 	if (!r->codec || stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
 		return -1;

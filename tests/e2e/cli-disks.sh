@@ -84,3 +84,11 @@ expect_exit 0 as_nobody disks --targets
 expect_no_text out "^$dev "
 expect_exit 1 as_nobody restore readable.calco "$dev" --confirm "$confirm"
 expect_text err "'$dev' cannot be opened for writing: Permission denied" 'as root'
+# Nor may read: the disk, or an image that is root's.
+expect_exit 1 as_nobody capture "$dev" --dry-run
+expect_text err "opening '$dev': Permission denied" '^hint: run it as root'
+expect_exit 1 as_nobody verify readable.calco --against "$dev" --json
+json_true out 'd["error"]["reason"] == "no-permission"'
+expect_text err '^hint: run it as root'
+expect_exit 1 as_nobody verify lab.calco
+expect_text err "opening 'lab.calco': Permission denied" '^hint: run it as root'
