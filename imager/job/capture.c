@@ -274,19 +274,6 @@ static size_t count_words(const char *const *list)
 	return nr;
 }
 
-/* Every word of the command line means something. */
-static int check_words(const struct capture_options *o, const struct plan_options *po, struct err *e)
-{
-	for (size_t i = 0; po->raw_found && o->raw_volumes && o->raw_volumes[i]; i++)
-		if (!po->raw_found[i])
-			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", o->raw_volumes[i]);
-	for (size_t i = 0; po->unlock_found && o->unlocks && o->unlocks[i]; i++)
-		if (!po->unlock_found[i])
-			return err_set(e, ERR_USAGE, 0, "--unlock: there is no LUKS container '%.*s' (a partition number, label or UUID)",
-				(int)strcspn(o->unlocks[i], "="), o->unlocks[i]);
-	return 0;
-}
-
 static int open_disk(struct capture *cap, size_t i, struct err *e)
 {
 	const struct capture_options *o = cap->o;
@@ -326,8 +313,6 @@ static int plan(struct capture *cap, struct err *e)
 		describe_device(&cap->m->disks[i], o->disks[i]);
 	}
 	if (plan_volumes(cap->m, cap->seen, &po, cap->p, e) < 0)
-		return -1;
-	if (check_words(o, &po, e) < 0)
 		return -1;
 	img_manifest_number(cap->m);
 	twins_sort(&cap->twins);

@@ -79,8 +79,11 @@ int plan_volumes(struct img_manifest *m, struct blk_source *const *disks, const 
 		r = plan_find_devices(&p, e);
 	if (r == 0)
 		r = plan_find_fs_sets(&p, e);
-	if (r == 0)
+	if (r == 0) {
 		r = plan_all(&p, e);
+		if (r == 0 || e->code == ERR_REFUSED)
+			r = plan_words(&p, r, e);
+	}
 	for (size_t i = 0; r == 0 && i < m->nr_regions; i++)
 		if (m->regions[i].kind != PT_REGION_GAP)
 			cmap_freeze(m->regions[i].map);

@@ -101,6 +101,16 @@ bool device_is_asked_raw(const struct plan *p, size_t dev, const char *label, co
 /* plan_find_devices - from the regions upward, until nothing new appears. ERR_REFUSED "set-member" for sets that are not complete. */
 int plan_find_devices(struct plan *p, struct err *e);
 
+/* ---- plan_words.c ---- */
+
+/*
+ * plan_words - every word of --raw and --unlock means something; to be called when all devices are known
+ * @r: 0: all volumes are planned; -1: one was refused, and *e tells that
+ *
+ * ERR_USAGE for a word without a meaning, also instead of a refusal, for which such a word may have been meant; else r.
+ */
+int plan_words(const struct plan *p, int r, struct err *e);
+
 /* ---- plan_fs_sets.c ---- */
 
 /* plan_find_fs_sets - which leaves belong to one file system */

@@ -27,6 +27,19 @@ dirty part
 put_partition disk.img 1 part
 expect_exit 4 "$CALCO" capture disk.img --dry-run
 expect_text err '^hint: run e2fsck -p /dev/loopNp1, .* \(losetup -fP --show disk.img attaches it as loopN\), or add --replay; or take all of it as it is: --raw 1$'
+# A word that means nothing is told before that, one that means another volume is not in the way.
+expect_exit 2 "$CALCO" capture disk.img --dry-run --raw nope
+expect_text err "^calco: --raw: there is no volume 'nope'"
+expect_exit 2 "$CALCO" capture disk.img --dry-run --unlock 7=key
+expect_text err "^calco: --unlock: there is no LUKS container '7'"
+for word in 2 other OTHER-NAME 0f1e2d3c-4b5a-6978-8796-000000000002; do
+	cp --sparse=always disk.img two.img
+	sgdisk -n 2:0:+10M -c 2:OTHER-NAME two.img >/dev/null
+	make_ext4 part 10M -L other -U 0f1e2d3c-4b5a-6978-8796-000000000002
+	put_partition two.img 2 part
+	expect_exit 4 "$CALCO" capture two.img --dry-run --raw $word
+done
+run_calco capture two.img --dry-run --raw root
 loop=$(losetup -fP --show disk.img)
 cleanup_fn sh -c "losetup -nO NAME -j '$T/disk.img' | xargs -r losetup -d"
 expect_exit 4 "$CALCO" capture "$loop" --dry-run
