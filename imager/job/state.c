@@ -489,15 +489,20 @@ static int compare_saved(const struct state *s, const struct saved_range *known,
 	return err_reason(e, "state");
 }
 
+int state_check(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	for (size_t i = 0; i < s->nr_old; i++)
+		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
+			return -1;
+	return 0;
+}
+
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	uint64_t at = start, end = start + len;
 
-	if (s->fd < 0 && begin_file(s, e) < 0)
+	if ((s->fd < 0 && begin_file(s, e) < 0) || state_check(s, start, bytes, len, e) < 0)
 		return -1;
-	for (size_t i = 0; i < s->nr_old; i++)
-		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
-			return -1;
 	while (at < end) {
 		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
 		uint64_t stop = min_u64(min_u64(saved, end), at + MAX_ENTRY);

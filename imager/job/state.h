@@ -57,6 +57,9 @@ int state_remove(struct state *s, struct err *e);
  */
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 
+/* state_check - would state_save() refuse these bytes? Nothing is written. */
+int state_check(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
+
 /* state_sync - the record is on disk with everything saved, even if that is nothing, when this returns 0 */
 int state_sync(struct state *s, struct err *e);
 
