@@ -197,7 +197,6 @@ static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, st
 static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volume **fs, struct err *e)
 {
 	struct fsd_volume *raw;
-	char why[160];
 
 	if (device_map_new(l->p, l->devices[0], fsd_get_info(*fs)->granule, e) < 0)
 		return -1;
@@ -207,13 +206,13 @@ static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volu
 		return 0;
 	if (e->code != ERR_CORRUPT && !(e->code == ERR_FAILED && blk_is_medium_error(e)))
 		return -1;
-	snprintf(why, sizeof(why), "%.150s", e->msg);
+	struct err why = *e;
 	plan_skips_release(&l->skips);
 	if (fsd_open(set, true, &raw, e) < 0)
 		return -1;
 	fsd_close(*fs);
 	*fs = raw;
-	snprintf(raw->info.notice, sizeof(raw->info.notice), "taken raw: %s", why);
+	plan_notice(raw->info.notice, sizeof(raw->info.notice), "taken raw", ": ", why.msg);
 	if (device_map_new(l->p, l->devices[0], raw->info.granule, e) < 0)
 		return -1;
 	return fsd_map(raw, add_extent, l, e); /* of a volume that is no region, what was marked before is marked again */
@@ -227,7 +226,7 @@ static void note_replay(const struct plan_device *d, struct img_volume *v)
 		return;
 	v->flags |= IMG_VOL_REPLAYED;
 	snprintf(rest, sizeof(rest), "%s", v->notice);
-	snprintf(v->notice, sizeof(v->notice), "%s%s%.90s", d->replayed, rest[0] ? "; " : "", rest);
+	plan_notice(v->notice, sizeof(v->notice), d->replayed, "; ", rest);
 }
 
 static int add_leaf(struct leaf *l, struct fsd_volume *fs, bool asked_raw, struct err *e)
@@ -357,6 +356,6 @@ int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e)
 	bool for_raw = e->code == ERR_CORRUPT || e->code == ERR_UNSUPPORTED || (e->code == ERR_FAILED && blk_is_medium_error(e));
 	if (!for_raw || p->m->nr_volumes != before)
 		return -1;
-	snprintf(why, sizeof(why), "taken raw: %.180s", e->msg);
+	plan_notice(why, sizeof(why), "taken raw", ": ", e->msg);
 	return members_raw(p, set, why, e);
 }
