@@ -110,6 +110,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 		out_bytes(out, NULL, o->scrub == SCRUB_ZERO ? "cleared" : "discarded", r->discarded_bytes);
 	if (r->resized_table)
 		out_line(out, "  table        the GPT's backup was moved to the end of the larger disk");
+	restore_tell_growth(out, r->manifest, t);
 	if (r->state_file[0])
 		out_line(out, "  saved        %s: the target's old bytes that were cleared first", r->state_file);
 }
