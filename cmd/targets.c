@@ -96,6 +96,30 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	return 0;
 }
 
+/* A volume that lies on several disks; NULL when each disk is complete by itself. */
+static const struct img_volume *volume_across(const struct img_manifest *m)
+{
+	for (size_t i = 0; i < m->nr_volumes; i++)
+		for (uint32_t k = 1; k < m->volumes[i].nr_segments; k++)
+			if (m->volumes[i].segments[k].disk != m->volumes[i].segments[0].disk)
+				return &m->volumes[i];
+	return NULL;
+}
+
+/* Half of a volume is of no use, so one disk alone is only offered where each stands alone. It needs no mode of its own. */
+static int hint_number(const struct targets_request *rq, struct err *e)
+{
+	const struct img_volume *across = volume_across(rq->m);
+
+	if (rq->m->nr_disks < 2 || rq->nr_disks > rq->m->nr_disks)
+		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
+	if (across)
+		return err_hint(e, "'%.100s' (%s) lies on several of them: name one target for each disk, in the order of 'calco info %.100s'",
+			across->name[0] ? across->name : across->label, across->type, rq->image);
+	return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'; where one disk is wanted alone, name new files for the "
+		"others and delete them afterwards; a single volume is written with --only DISK:PARTITION", rq->image);
+}
+
 /* One target for each disk, or with --only one for the volume. */
 static int check_numbers(const struct targets_request *rq, const struct targets *all, struct err *e)
 {
@@ -110,7 +134,7 @@ static int check_numbers(const struct targets_request *rq, const struct targets 
 	} else if (rq->nr_disks != nr) {
 		err_set(e, ERR_USAGE, 0, "the image holds %zu disk%s, %zu target%s named", nr, nr == 1 ? "" : "s", rq->nr_disks,
 			rq->nr_disks == 1 ? " is" : "s are");
-		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
+		return hint_number(rq, e);
 	}
 	if (rq->confirm->nr > rq->nr_disks)
 		return err_set(e, ERR_USAGE, 0, "--confirm is given %zu times for %zu target%s", rq->confirm->nr, rq->nr_disks,

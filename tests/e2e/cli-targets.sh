@@ -48,6 +48,11 @@ make_ext4 second.img 32M
 run_calco capture golden.img second.img both.calco
 expect_text out '^      calco restore both.calco /dev/sdX /dev/sdY$'
 expect_exit 2 "$CALCO" restore both.calco one.img
+expect_text err 'holds 2 disks, 1 target is named' '^hint: .* name new files for the others and delete them afterwards; .*--only DISK:PARTITION$'
+truncate -s 32M alone.img
+run_calco restore both.calco rest.img alone.img --yes
+e2fsck -fn alone.img >/dev/null 2>&1 || fail "one disk alone is not what it was"
+rm rest.img alone.img
 expect_exit 2 "$CALCO" restore both.calco one.img one.img
 run_calco restore both.calco one.img two.img
 run_calco verify both.calco --against one.img --against two.img

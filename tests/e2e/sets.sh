@@ -52,6 +52,11 @@ for lv in root data; do
 	same_volume $lv got
 done
 
+# Half of a group is not offered.
+expect_exit 2 "$CALCO" restore both.calco single
+expect_text err "holds 2 disks, 1 target is named" "^hint: 'vg' \(LVM2[^)]*\) lies on several of them: name one target for each disk"
+[ ! -e single ] || fail "a refused restore made its target"
+
 # One disk of the two onto its own target: the volumes that lie on it, and nothing of the other.
 truncate -s 64M single
 run_calco restore both.calco single --only "$uuid2" --confirm single
