@@ -67,8 +67,8 @@ static int make_folders(const char *path, struct err *e)
 }
 
 /*
- * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start;
- * anything else, and a partition, by its path.
+ * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start; a loop
+ * device by its file; anything else, and a partition, by its path.
  */
 static void name_target(const char *target, char ret[NAME_SIZE])
 {
@@ -79,7 +79,7 @@ static void name_target(const char *target, char ret[NAME_SIZE])
 	memset(ret, 0, NAME_SIZE);
 	if (dev_inspect(target, &dev, &ignored) == 0 && !dev.is_file && !dev.is_partition && dev.serial[0])
 		snprintf(ret, NAME_SIZE, "serial %s, model %s", dev.serial, dev.model);
-	else
+	else if (ignored.code || !dev_backing(&dev, ret, NAME_SIZE))
 		snprintf(ret, NAME_SIZE, "%.511s", realpath(target, real) ? real : target);
 }
 
