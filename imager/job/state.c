@@ -37,6 +37,7 @@
 #define MAX_ENTRY    (16U << 20)
 #define MARK_STEP    ((uint64_t)256 << 20)
 #define NAME_SIZE    512U
+#define KEEP_FINISHED 32U /* records of finished restores */
 
 struct saved_range {
 	uint64_t start, len;
@@ -48,6 +49,7 @@ struct state {
 	char target[NAME_SIZE];
 	uint64_t target_size;
 	int fd; /* -1 until something is saved */
+	bool is_usual; /* it lies where state_default() says: the folder is ours */
 	uint64_t end; /* where the next entry goes */
 	uint64_t mark, mark_seq;
 	struct saved_range *saved;
@@ -264,6 +266,13 @@ static bool is_header_whole(const uint8_t b[HEADER_SIZE])
 	return get_le32(b + HEADER_SIZE - 4) == crc32_of(b, HEADER_SIZE - 4);
 }
 
+bool state_fd_is_finished(int fd)
+{
+	uint8_t b[HEADER_SIZE];
+
+	return pread(fd, b, sizeof(b), 0) == (ssize_t)sizeof(b) && !memcmp(b, "CALCOSR1", 8) && is_header_whole(b) && get_le32(b + 8) == 1;
+}
+
 /* Only state_finish() replaces a header: when half of it was written, the other status makes the sum right. */
 static bool is_header_half_finished(const uint8_t b[HEADER_SIZE])
 {
@@ -353,6 +362,9 @@ static int begin(struct state *s, const char *path, const char *target, uint64_t
 	name_target(target, s->target);
 	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	char usual[PATH_MAX];
+	struct err ignored = ERR_INIT;
+	s->is_usual = state_default(target, usual, sizeof(usual), &ignored) == 0 && !strcmp(usual, path);
 	return open_existing(s, e);
 }
 
@@ -424,6 +436,19 @@ static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uin
 	return best;
 }
 
+/* In our own folder records of long ago make room; what cannot be removed stays. */
+static int put_in_place(const struct state *s, const char *part, struct err *e)
+{
+	char folder[PATH_MAX];
+	AUTO_CLOSE_FD int lock = s->is_usual && folder_of(s->path, folder, sizeof(folder)) == 0 ? state_lock_folder(folder) : -1;
+
+	if (rename(part, s->path) < 0)
+		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	if (lock >= 0)
+		state_prune(lock, KEEP_FINISHED);
+	return 0;
+}
+
 /* Beside its name under one that nobody has, then moved there: what stands under the name is always a whole header. */
 static int begin_file(struct state *s, struct err *e)
 {
@@ -443,8 +468,8 @@ static int begin_file(struct state *s, struct err *e)
 		r = state_sync(s, e);
 	if (r == 0)
 		r = check_kind(s, e);
-	if (r == 0 && rename(part, s->path) < 0)
-		r = err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	if (r == 0)
+		r = put_in_place(s, part, e);
 	if (r < 0) {
 		unlink(part);
 		return -1;

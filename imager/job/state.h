@@ -69,6 +69,16 @@ int state_mark(struct state *s, uint64_t upto, struct err *e);
 /* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
 
+/*
+ * state_lock_folder - nobody else begins or removes records in a folder until the descriptor is closed; -1: that cannot be had
+ * state_prune - of the finished records (*.state) in a locked folder the newest stay, the others are removed; what cannot be removed stays
+ */
+int state_lock_folder(const char *folder);
+void state_prune(int folder, size_t keep);
+
+/* state_fd_is_finished - is this file, beyond doubt, the record of a restore that was finished? */
+bool state_fd_is_finished(int fd);
+
 /* state_is_open - is this an unfinished record of an earlier attempt? */
 bool state_is_open(const struct state *s);
 
