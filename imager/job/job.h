@@ -203,8 +203,8 @@ struct verify_result {
 /*
  * verify_run - is the image whole; or: does the disk hold exactly what the image says?
  *
- * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled. ERR_USAGE "order": the disks are
- * those of the image, named in another order.
+ * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled. "order": the disks are those of
+ * the image, named in another order; nothing was compared then.
  */
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e);
 

@@ -15,8 +15,8 @@ struct img_reader;
  * verify_order - are disks of an image of several named in the order of the image? (verify_order.c)
  * @named: one for each disk of the image, as they were named
  *
- * -1 with ERR_USAGE ("order") when each disk can be recognised, but not in this order; 0 when the order is right, or not to be told.
+ * -1 with ERR_CORRUPT ("order") and a bit in *ret_wrong for each disk out of place when each disk can be recognised, but not in this order; 0 when the order is right, or not to be told.
  */
-int verify_order(struct img_reader *reader, struct blk_source *const *named, struct err *e);
+int verify_order(struct img_reader *reader, struct blk_source *const *named, uint64_t *ret_wrong, struct err *e);
 
 #endif

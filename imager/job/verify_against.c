@@ -47,7 +47,7 @@ static int open_disks(struct against *a, struct err *e)
 
 static int check_order(struct against *a, struct err *e)
 {
-	return a->only_region == SIZE_MAX ? verify_order(a->reader, a->disks, e) : 0;
+	return a->only_region == SIZE_MAX ? verify_order(a->reader, a->disks, &a->ret->wrong_disks, e) : 0;
 }
 
 /* A disk too small to hold the image is a finding, not a refusal: nothing will be written. */

@@ -68,12 +68,13 @@ static bool find_order(struct ordering *o, size_t ret[IMG_MAX_DISKS])
 	return true;
 }
 
-int verify_order(struct img_reader *reader, struct blk_source *const *named, struct err *e)
+int verify_order(struct img_reader *reader, struct blk_source *const *named, uint64_t *ret_wrong, struct err *e)
 {
 	const struct img_manifest *m = img_reader_manifest(reader);
 	AUTO_FREE struct ordering *o = alloc_array(1, sizeof(*o));
 	size_t order[IMG_MAX_DISKS], moved = 0, used = 0;
 	char words[300] = "";
+	uint64_t wrong = 0;
 
 	if (!o)
 		return err_nomem(e, "two chunks");
@@ -84,12 +85,14 @@ int verify_order(struct img_reader *reader, struct blk_source *const *named, str
 		return 0;
 	for (size_t d = 0; d < m->nr_disks; d++) {
 		moved += order[d] != d;
+		wrong |= (uint64_t)(order[d] != d) << d;
 		if (used < sizeof(words))
 			used += (size_t)snprintf(words + used, sizeof(words) - used, " --against %s", blk_name(named[order[d]]));
 	}
 	if (!moved)
 		return 0;
-	err_set(e, ERR_USAGE, 0, "the disks are those of the image, but named in another order");
+	*ret_wrong = wrong;
+	err_set(e, ERR_CORRUPT, 0, "the disks are those of the image, but named in another order");
 	if (used < sizeof(words))
 		err_hint(e, "in the image's order they are%s", words);
 	else
