@@ -44,7 +44,7 @@ variants() {
 		ext4-fast_commit gpt 512 170 ext4 -O fast_commit
 		ext4-journal-data none 512 190 mount=data=journal ext4 -J size=16
 		ext4-sparse_super2 gpt 512 170 ext4 -O sparse_super2
-		ext4-all-supers gpt 512 170 ext4 -b 1024 -O ^sparse_super
+		ext4-all-supers gpt 512 170 ext4 -b 1024 -O ^sparse_super,^resize_inode
 		ext4-packed-stripe gpt 512 170 ext4 -E packed_meta_blocks=1,stride=16,stripe-width=64
 		ext4-eager none 512 170 ext4 -E lazy_itable_init=0,lazy_journal_init=0
 		ext4-quota gpt 512 120 guest ext4 -O quota,project -I 256
