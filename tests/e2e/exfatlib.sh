@@ -4,7 +4,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/readerlib.sh"
 requires mkfs.exfat fsck.exfat mount.exfat-fuse
 
-READER_TOOL=$HERE/../tools/exfat.py
+EXFAT=$HERE/../tools/exfat.py
+READER_TOOL=$EXFAT
 
 # mount_exfat OPTIONS: $dev on mnt; this kernel may have no driver of its own
 mount_exfat() {
@@ -18,7 +19,7 @@ exfat_manifest() {
 
 # fill_exfat NUMBER FILES
 fill_exfat() {
-	local i
+	local i READER_TOOL=$EXFAT # another library may have set another
 	attach_partition "$1"
 	mount_exfat rw
 	spread_files mnt "$2"
@@ -39,6 +40,7 @@ fill_exfat() {
 }
 
 check_exfat() {
+	local READER_TOOL=$EXFAT
 	attach_partition "$1" --read-only
 	fsck.exfat -n "$dev" >"$T/fsck" 2>&1 || { cat "$T/fsck" >&2; fail "fsck.exfat finds errors in partition $1 of $disk"; }
 	mount_exfat ro
@@ -47,7 +49,6 @@ check_exfat() {
 	detach "$dev"
 	cmp now "$source.manifest.$1" || { diff now "$source.manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
 	check_list "$1"
-}
 }
 
 # part_exfat NUMBER FILES [MKFS-OPTION...]

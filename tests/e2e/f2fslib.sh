@@ -4,7 +4,8 @@
 . "$(dirname "${BASH_SOURCE[0]}")/readerlib.sh"
 requires mkfs.f2fs sload.f2fs fsck.f2fs
 
-READER_TOOL=$HERE/../tools/f2fs.py
+F2FS=$HERE/../tools/f2fs.py
+READER_TOOL=$F2FS
 
 # fsck_f2fs FILE
 fsck_f2fs() {
@@ -14,6 +15,7 @@ fsck_f2fs() {
 
 # part_f2fs NUMBER FILES [MKFS-OPTION...]: and old data in every free block
 part_f2fs() {
+	local READER_TOOL=$F2FS # another library may have set another
 	attach_partition "$1"
 	mkfs.f2fs -q -f -l "part $1" "${@:3}" "$dev" >"$T/err" 2>&1 || { cat "$T/err" >&2; fail "mkfs.f2fs ${*:3}"; }
 	rm -rf put
@@ -31,9 +33,9 @@ part_f2fs() {
 }
 
 check_f2fs() {
+	local READER_TOOL=$F2FS
 	attach_partition "$1" --read-only
 	fsck_f2fs "$dev"
 	detach "$dev"
 	check_list "$1"
-}
 }

@@ -253,7 +253,7 @@ f2fs_make() {
 }
 
 f2fs_note() {
-	f2fs_list "$number" >"$disk.list.$number"
+	READER_TOOL=$F2FS volume_list "$number" >"$disk.list.$number"
 }
 
 f2fs_check() {
