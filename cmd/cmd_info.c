@@ -8,6 +8,7 @@
 #include "cmd/signals.h"
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 
 #include <unistd.h>
 
@@ -109,7 +110,7 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_check_pipe(image, e) < 0)
 		return -1;
-	AUTO(img_reader) struct img_reader *r = img_reader_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &signals_only, e);
+	AUTO(img_reader) struct img_reader *r = image_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &signals_only, e);
 	if (!r)
 		return -1;
 	const struct img_manifest *m = img_reader_manifest(r);

@@ -22,4 +22,7 @@ void restore_plan_json(struct out *o, const struct img_manifest *m, const struct
 void restore_changes_text(struct out *o, const struct img_manifest *m, size_t disk, const struct restore_change *list, size_t nr);
 void restore_changes_json(struct out *o, const struct img_manifest *m, const struct restore_change *list, size_t nr);
 
+/* restore_tell_growth - after a restore: how what is left of larger targets can be used, a line for each of them */
+void restore_tell_growth(struct out *o, const struct img_manifest *m, const struct targets *all);
+
 #endif

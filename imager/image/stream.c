@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 #define STEP        ((size_t)16 << 20) /* memory for a payload grows with what really comes */
@@ -156,6 +157,8 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 	if (!raw)
 		return err_nomem(e, "a part of the image");
 	size_t n = ZSTD_decompress(raw, raw_len, stored, len);
+	if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+		return err_nomem(e, "decompression");
 	if (ZSTD_isError(n) || n != raw_len)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' does not decompress", type);
 	*ret = take(&raw);
@@ -165,7 +168,7 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 /* Types that have a place of their own, where they are asked for. */
 static bool is_known(const uint8_t *type)
 {
-	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "LOCS", "PTOC", "TRLR" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(type, known[i], 4))

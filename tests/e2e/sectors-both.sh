@@ -71,3 +71,28 @@ fat_files esp.img >esp.files
 cmp disk.img.esp esp.files || fail "the ESP alone holds other files"
 run_calco verify disk.calco --against esp.img --only EFI --sector-size 512
 expect_exit 3 "$CALCO" verify disk.calco --against esp.img --only EFI
+
+# From a repository it is the same, byte for byte. The disk was mounted since, so it is captured anew.
+rm -f esp.img back.img new.img disk.calco
+run_calco capture disk.img disk.calco --sector-size 4096
+run_calco restore disk.calco new.img --sector-size 512
+run_calco repo init store
+run_calco capture disk.img store::disk --sector-size 4096
+run_calco restore store::disk again.img --sector-size 512
+cmp new.img again.img || fail "the image and the repository give different disks"
+run_calco verify store::disk --against again.img
+
+# Two disks named in the wrong order are told apart by their GPT, which kept its name.
+rm -rf disk.* new.img again.img target.img store
+for n in 1 2; do
+	truncate -s 12M disk$n.img
+	sgdisk -n 1:2048:+8M disk$n.img >/dev/null
+	make_ext4 part 8M -b 4096
+	put_partition disk$n.img 1 part
+	rm part
+done
+run_calco capture disk1.img disk2.img both.calco
+run_calco restore both.calco new1.img new2.img --sector-size 4096
+run_calco verify both.calco --against new1.img --against new2.img
+expect_exit 3 "$CALCO" verify both.calco --against new2.img --against new1.img --json
+json_true out 'd["error"]["reason"] == "order"'
