@@ -9,6 +9,7 @@
 #include "cmd/show.h"
 #include "cmd/text.h"
 #include "imager/disk/guard.h"
+#include "imager/image/keys.h"
 #include "imager/image/manifest.h"
 #include "imager/job/job.h"
 
@@ -18,7 +19,7 @@
 
 struct capture_args {
 	struct common_args common;
-	const char *name, *note;
+	const char *name, *note, *sign;
 	struct opt_number version, level, threads, sector_size;
 	struct opt_list raw, unlock;
 	bool no_recheck, replay, skip_volatile, dry_run;
@@ -45,6 +46,7 @@ static const struct opt options[] = {
 		.help = "capture ext3 and ext4 as after a replay of their journals; the disk is not written to" },
 	{ .name = "skip-volatile", .kind = OPT_FLAG, .offset = FIELD(skip_volatile),
 		.help = "leave out what page, swap and hibernation files hold, but for their heads" },
+	{ .name = "sign", .kind = OPT_TEXT, .offset = FIELD(sign), .value = "FILE", .help = "sign the image with this secret key (see 'calco key')" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
 	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show what would be captured, write nothing" },
@@ -222,6 +224,16 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 	return ret;
 }
 
+static int read_signer(const char *path, struct key *ret, struct err *e)
+{
+	if (key_read(path, ret, e) < 0)
+		return err_wrap(e, "--sign");
+	if (ret->kind == KEY_SIGN_SECRET)
+		return 0;
+	err_set(e, ERR_USAGE, 0, "--sign: '%s' is no secret key for signing, but a %s", path, key_kind_name(ret->kind));
+	return err_hint(e, "'calco key new FILE' makes one");
+}
+
 static int run(struct invocation *inv, struct err *e)
 {
 	struct capture_args *a = inv->args;
@@ -237,6 +249,10 @@ static int run(struct invocation *inv, struct err *e)
 	if (!disks)
 		return -1;
 	fill_options(a, disks, image, &o);
+	AUTO_KEY struct key signer = { .kind = KEY_SIGN_SECRET };
+	if (a->sign && read_signer(a->sign, &signer, e) < 0)
+		return -1;
+	o.sign = a->sign ? &signer : NULL;
 	return capture(inv, &o, a->common.progress, e);
 }
 

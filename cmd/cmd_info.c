@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco info: what an image holds, from its head and tail; the content is not read. */
 #include "base/arith.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -13,12 +14,14 @@
 
 struct info_args {
 	struct common_args common;
+	struct access_args access;
 	bool extents;
 };
 
 static const struct opt options[] = {
 	{ .name = "extents", .kind = OPT_FLAG, .offset = offsetof(struct info_args, extents),
 		.help = "list the used and zero ranges of every disk" },
+	OPT_TRUST(struct info_args),
 	OPT_JSON,
 	{ .name = NULL },
 };
@@ -109,13 +112,17 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_check_pipe(image, e) < 0)
 		return -1;
-	AUTO(img_reader) struct img_reader *r = img_reader_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &signals_only, e);
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
+	AUTO(img_reader) struct img_reader *r = img_reader_open_with(image, image_is_pipe(image) ? STDIN_FILENO : -1, &access->a, &signals_only, e);
 	if (!r)
 		return -1;
 	const struct img_manifest *m = img_reader_manifest(r);
 	out_result(out);
 	out_str(out, "image", "image", image);
 	show_identity(out, m);
+	show_signers(out, m, &access->a);
 	out_bytes(out, "stored_bytes", "stored", show_stored_bytes(m, -1));
 	if (img_reader_seekable(r))
 		out_bytes(out, "image_bytes", "image size", img_reader_size(r));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco restore: an image is written to its targets, and read back. */
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/confirm.h"
 #include "cmd/operands.h"
@@ -21,6 +22,7 @@
 
 struct restore_args {
 	struct common_args common;
+	struct access_args access;
 	bool no_verify, yes, dry_run;
 	const char *only, *state;
 	unsigned scrub; /* enum scrub, in the order of the option's words */
@@ -38,6 +40,7 @@ static const struct opt options[] = {
 	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
 	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
 		.help = "what becomes of space the image does not use (default discard)" },
+	OPT_TRUST(struct restore_args),
 	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
 		.help = "where the bytes are saved that are cleared first" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
@@ -77,6 +80,8 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 	restore_plan_json(out, r->manifest, t);
 	if (r->manifest)
 		show_identity(out, r->manifest);
+	if (r->manifest)
+		show_signers(out, r->manifest, o->access);
 	if (o->dry_run)
 		return;
 	out_u64(out, "written_bytes", NULL, r->written_bytes);
@@ -167,8 +172,8 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 }
 
 /* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
-static int plan_and_run(struct invocation *inv, const struct targets_request *rq, struct targets *t, struct img_reader **reader,
-	struct err *e)
+static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct access *access, struct targets *t,
+	struct img_reader **reader, struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct out plan;
@@ -181,6 +186,7 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 		.no_verify = a->no_verify,
 		.scrub = a->scrub,
 		.only = a->only,
+		.access = &access->a,
 		.state_file = a->state,
 		.dry_run = a->dry_run,
 	};
@@ -227,16 +233,19 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
 		return -1;
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {
-		reader = img_reader_open(rq.image, -1, &signals_only, e);
+		reader = img_reader_open_with(rq.image, -1, &access->a, &signals_only, e);
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);
 	}
 	int ret = targets_check(&rq, &targets, e);
 	if (!ret)
-		ret = plan_and_run(inv, &rq, &targets, &reader, e);
+		ret = plan_and_run(inv, &rq, access, &targets, &reader, e);
 	targets_free(&targets);
 	return ret;
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco verify: is the image whole; does a disk hold what the image says? */
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -15,6 +16,7 @@
 
 struct verify_args {
 	struct common_args common;
+	struct access_args access;
 	struct opt_list against;
 	const char *only;
 	struct opt_number threads;
@@ -28,6 +30,7 @@ static const struct opt options[] = {
 		.help = "only this volume (partition number, label, UUID or GPT name)" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
 		.help = "checking threads (default: one per core)", .min = 1, .max = 1024 },
+	OPT_TRUST(struct verify_args),
 	OPT_PROGRESS,
 	OPT_JSON,
 	{ .name = NULL },
@@ -130,6 +133,13 @@ static void report_text(struct out *out, const struct verify_options *o, const s
 	out_str(out, NULL, "root", root);
 }
 
+/* Who stands behind it, of an image that is whole. */
+static void report_signers(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)
+{
+	if (good && r->manifest)
+		show_signers(out, r->manifest, o->access);
+}
+
 static int verify(struct out *out, const struct verify_options *o, enum progress_mode mode, struct err *e)
 {
 	struct verify_result r = { .manifest = NULL };
@@ -144,6 +154,7 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 			report_json(out, o, &r, !ret);
 		else
 			report_text(out, o, &r, !ret);
+		report_signers(out, o, &r, !ret);
 		report_damages(out, &r);
 		note_replayed(out, o, &r);
 	}
@@ -168,6 +179,10 @@ static int run(struct invocation *inv, struct err *e)
 	}
 	if (image_check_pipe(o.image, e) < 0)
 		return -1;
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
+	o.access = &access->a;
 	AUTO(disk_paths) struct disk_paths *against = disk_paths_resolve(a->against.items, a->against.nr, e);
 	if (!against)
 		return -1;

@@ -38,6 +38,7 @@ void img_manifest_free(struct img_manifest *m)
 	free(m->tables);
 	free(m->ids);
 	free(m->bad);
+	free(m->signers);
 	free(m->note);
 	free(m);
 }

@@ -38,11 +38,25 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 
 struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e)
 {
-	return img_reader_examine(path, fd, false, NULL, p, e);
+	return img_reader_open_with(path, fd, NULL, p, e);
 }
 
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
-	struct err *e)
+struct img_reader *img_reader_open_with(const char *path, int fd, const struct img_access *a, const struct progress *p, struct err *e)
+{
+	return img_reader_examine(path, fd, false, a, NULL, p, e);
+}
+
+/* Signing leaves this beside an image while it changes it (sign.h). */
+static void tell_of_signing(const char *path, struct err *e)
+{
+	char journal[PATH_MAX];
+
+	if (e->code == ERR_CORRUPT && (size_t)snprintf(journal, sizeof(journal), "%s.sign", path) < sizeof(journal) && access(journal, F_OK) == 0)
+		err_hint(e, "signing it was cut short, and '%.80s.sign' holds what is missing: the same 'calco sign' finishes it", path);
+}
+
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
+	const struct progress *p, struct err *e)
 {
 	struct img_reader *r = alloc_array(1, sizeof(*r));
 
@@ -52,10 +66,13 @@ struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_ba
 	}
 	r->s.fd = -1;
 	r->owns_manifest = true;
+	r->access = a;
 	if (open_image(r, path, fd, front_to_back, p, e) == 0)
 		return r;
 	if (ret_place)
 		*ret_place = r->s.place;
+	if (fd < 0)
+		tell_of_signing(path, e);
 	img_reader_close(r);
 	return NULL;
 }
@@ -73,6 +90,14 @@ void img_reader_close(struct img_reader *r)
 	free(r->index);
 	free(r->payload);
 	free(r);
+}
+
+struct img_sign_places img_reader_sign_places(const struct img_reader *r)
+{
+	struct img_sign_places p = r->places;
+
+	p.index_at = r->index_offset;
+	return p;
 }
 
 const struct img_place *img_reader_place(const struct img_reader *r)

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct img_access;
 struct img_reader;
 
 /* A place in the file: for telling where it is damaged. */
@@ -35,12 +36,21 @@ struct img_place {
 struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e);
 
 /*
- * img_reader_examine - img_reader_open() for those who look for damage
+ * img_reader_open_with - the same, with what it takes to believe in the image
+ * @a: NULL: nothing; kept until close
+ *
+ * ERR_REFUSED when the image is not signed by who is asked for, too old, or another one (see sigs.h for the reasons). Of a pipe the signature of the
+ * root is judged by img_reader_finish().
+ */
+struct img_reader *img_reader_open_with(const char *path, int fd, const struct img_access *a, const struct progress *p, struct err *e);
+
+/*
+ * img_reader_examine - img_reader_open_with() for those who look for damage
  * @front_to_back: read a file as if it could not seek: its records can be looked at when its end is damaged
  * @ret_place: NULL, or what was being read when it failed
  */
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
-	struct err *e);
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
+	const struct progress *p, struct err *e);
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
 
@@ -52,6 +62,14 @@ bool img_reader_seekable(const struct img_reader *r);
 const struct img_place *img_reader_place(const struct img_reader *r);
 /* img_reader_size - bytes of the file, or of what was read of a pipe */
 uint64_t img_reader_size(const struct img_reader *r);
+
+/* Where signatures stand in a file. A length counts the part's header; 0: there is none, and the place is where it would stand. */
+struct img_sign_places {
+	uint64_t csig_at, csig_len, sigs_at, sigs_len;
+	uint64_t index_at;
+};
+/* img_reader_sign_places - of a seekable image */
+struct img_sign_places img_reader_sign_places(const struct img_reader *r);
 
 /* One present chunk as stored; the payload lies in the caller's buffer. */
 struct img_record {

@@ -19,12 +19,29 @@ static struct img_limits limits_of(const struct img_reader *r)
 	return (struct img_limits){ .present = UINT64_MAX, .memory = ((uint64_t)128 << 20) + r->s.pos * 1024 };
 }
 
+/* CSIG, which may be missing; then the head is judged. */
+static int read_core_signatures(struct img_reader *r, struct err *e)
+{
+	AUTO_FREE uint8_t *entries = NULL;
+	size_t len;
+	int n = stream_next_is(&r->s, "CSIG", e);
+
+	if (n < 0)
+		return -1;
+	r->places.csig_at = r->s.pos;
+	if (n) {
+		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &entries, &len, e) < 0 || sigs_read(r->m, SIGS_CORE, entries, len, e) < 0)
+			return -1;
+		r->places.csig_len = r->s.pos - r->places.csig_at;
+	}
+	return sigs_trust_core(r->name, r->m, r->access ? &r->access->trust : NULL, !r->s.seekable, e);
+}
+
 int reader_head(struct img_reader *r, struct err *e)
 {
-	uint8_t pre[FMT_PREAMBLE_SIZE], next[4];
+	uint8_t pre[FMT_PREAMBLE_SIZE];
 	AUTO_FREE uint8_t *core = NULL;
 	AUTO_FREE uint8_t *envelope = NULL;
-	AUTO_FREE uint8_t *signature = NULL;
 	size_t len;
 
 	stream_at(&r->s, "", 0, FMT_PREAMBLE_SIZE);
@@ -42,13 +59,7 @@ int reader_head(struct img_reader *r, struct err *e)
 		return -1;
 	if (img_envelope_decode(r->m, envelope, len, e) < 0)
 		return err_wrap(e, "'%s'", r->name);
-	int n = stream_peek(&r->s, next, 4, e);
-	if (n == 4 && !memcmp(next, "CSIG", 4)) {
-		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &signature, &len, e) < 0)
-			return -1;
-		return rules_signatures("CSIG", signature, len, "calco core sig\0", r->m->core_hash, e);
-	}
-	return n < 0 ? -1 : 0;
+	return read_core_signatures(r, e);
 }
 
 static int decode_bad(struct img_manifest *m, const uint8_t *p, size_t len, struct err *e)
@@ -105,18 +116,21 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 	AUTO_FREE uint8_t *signatures = NULL;
 	AUTO_FREE uint8_t *trailer = NULL;
 	uint64_t index_len = r->m->nr_present * 8;
-	uint8_t next[4];
 	size_t len;
 
-	int n = stream_peek(&r->s, next, 4, e);
+	int n = stream_next_is(&r->s, "SIGS", e);
 	if (n < 0)
 		return -1;
-	if (n == 4 && !memcmp(next, "SIGS", 4)) {
+	r->places.sigs_at = r->s.pos;
+	if (n) {
 		if (stream_part(&r->s, "SIGS", FMT_MAX_SMALL, UINT64_MAX, &signatures, &len, e) < 0)
 			return -1;
-		if (rules_signatures("SIGS", signatures, len, "calco image sig", r->m->root, e) < 0)
+		if (sigs_read(r->m, SIGS_ROOT, signatures, len, e) < 0)
 			return -1;
+		r->places.sigs_len = r->s.pos - r->places.sigs_at;
 	}
+	if (sigs_trust_root(r->name, r->m, r->access ? &r->access->trust : NULL, e) < 0)
+		return -1;
 	if (stream_skip_unknown(&r->s, e) < 0) {
 		if (r->s.seekable && r->s.place.start == r->index_offset)
 			stream_at(&r->s, "INDX", r->index_offset, FMT_PART_SIZE);

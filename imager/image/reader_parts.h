@@ -3,6 +3,7 @@
 #ifndef CALCO_IMAGER_IMAGE_READER_PARTS_H
 #define CALCO_IMAGER_IMAGE_READER_PARTS_H
 
+#include "imager/image/access.h"
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
 #include "imager/image/stream.h"
@@ -29,6 +30,8 @@ struct img_reader {
 	uint64_t nr_records;        /* headers seen */
 	uint64_t next_number;       /* the lowest number the next record of this pack may have */
 	uint8_t *payload;           /* CHUNK_SIZE, for img_reader_chunk() */
+	const struct img_access *access; /* borrowed; NULL: nothing was given */
+	struct img_sign_places places;
 };
 
 /* reader_head - preamble, CORE, ENVL, CSIG: the manifest but for ids, bad ranges and root */

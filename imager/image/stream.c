@@ -120,6 +120,19 @@ int stream_peek(struct stream *s, void *buf, size_t len, struct err *e)
 	return (int)n;
 }
 
+int stream_next_is(struct stream *s, const char *type, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	int n = stream_peek(s, head, sizeof(head), e);
+
+	if (n < 4)
+		return n < 0 ? -1 : 0;
+	if (!memcmp(head, type, 4))
+		return 1;
+	memcpy(head, type, 4);
+	return n == (int)sizeof(head) && get_le32(head + 28) == crc32_of(head, 28);
+}
+
 void stream_seek(struct stream *s, uint64_t pos)
 {
 	s->pos = pos;
@@ -178,13 +191,18 @@ static int unknown_mandatory(const struct stream *s, const struct fmt_part *p, s
 	return err_set(e, ERR_UNSUPPORTED, 0, "'%s' needs a newer calco: this version does not know its mandatory part '%s'", s->name, p->type);
 }
 
+static bool may_shrink(const char *type)
+{
+	return !strcmp(type, "CORE") || !strcmp(type, "ENVL") || !strcmp(type, "BADR") || !strcmp(type, "INDX");
+}
+
 static int check_part(const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
 {
 	if (strcmp(p->type, type))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' stands where '%s' is expected", p->type, type);
 	if (p->raw_len > max_raw || (exact_raw != UINT64_MAX && p->raw_len != exact_raw))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", type, (unsigned long long)p->raw_len);
-	if (p->flags & FMT_ZSTD && (p->stored_len >= p->raw_len || !strcmp(type, "CIDS") || !strcmp(type, "TRLR")))
+	if (p->flags & FMT_ZSTD && (p->stored_len >= p->raw_len || !may_shrink(type)))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and must not be", type);
 	if (p->flags & FMT_ZSTD && !fmt_ratio_ok(type, p->raw_len, p->stored_len))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' wants to become %llu bytes from %llu", type, (unsigned long long)p->raw_len,

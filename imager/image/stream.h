@@ -37,6 +37,13 @@ int stream_read(struct stream *s, void *buf, size_t len, struct err *e);
 /* stream_peek - the next len (<= 128) bytes without consuming them; fewer when there are no more: returns how many, -1 on an error */
 int stream_peek(struct stream *s, void *buf, size_t len, struct err *e);
 
+/*
+ * stream_next_is - 1 when the next part is of this type, 0, -1
+ *
+ * Also when only the type is damaged: the header's CRC is that of a part of this type. Then stream_part() finds it damaged, and where.
+ */
+int stream_next_is(struct stream *s, const char *type, struct err *e);
+
 /* stream_seek - seekable only */
 void stream_seek(struct stream *s, uint64_t pos);
 

@@ -13,6 +13,8 @@
 #include "base/wait.h"
 #include "base/write_behind.h"
 #include "imager/image/format.h"
+#include "imager/image/keys.h"
+#include "imager/image/sigs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,6 +30,7 @@
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
 	char path[PATH_MAX], part[PATH_MAX];
+	const struct key *signer;  /* borrowed; NULL: signatures are left free */
 	int fd;
 	bool owns_fd, committed;
 	bool waits;          /* a pipe: what is written may be long in being taken */
@@ -117,6 +120,18 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 	return emit(w, stored, (size_t)p.stored_len, e);
 }
 
+/* CSIG or SIGS: free entries for later signers, the first of them used when there is a key. */
+static int emit_signatures(struct img_writer *w, enum sigs_part part, struct err *e)
+{
+	uint8_t entries[SIGS_RESERVED * SIGS_ENTRY_SIZE] = { 0 };
+
+	if (w->signer && sigs_entry(w->m, part, w->signer->bytes, w->signer->public_bytes, entries, e) < 0)
+		return -1;
+	if (w->signer && sigs_read(w->m, part, entries, sizeof(entries), e) < 0) /* is it right? and the manifest knows */
+		return -1;
+	return emit_part(w, part == SIGS_CORE ? "CSIG" : "SIGS", part == SIGS_CORE ? 0 : FMT_MANDATORY, entries, sizeof(entries), e);
+}
+
 static int emit_head(struct img_writer *w, struct err *e)
 {
 	struct fmt_preamble pre = { 0 };
@@ -141,7 +156,9 @@ static int emit_head(struct img_writer *w, struct err *e)
 		return -1;
 	if (emit_part(w, "CORE", FMT_MANDATORY | FMT_ZSTD, core, core_len, e) < 0)
 		return -1;
-	return emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e);
+	if (emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e) < 0)
+		return -1;
+	return emit_signatures(w, SIGS_CORE, e);
 }
 
 int img_writer_may_make(const char *path, struct err *e)
@@ -199,6 +216,11 @@ static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 
 struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e)
 {
+	return img_writer_open_signed(path, fd, m, NULL, p, e);
+}
+
+struct img_writer *img_writer_open_signed(const char *path, int fd, struct img_manifest *m, const struct key *k, const struct progress *p, struct err *e)
+{
 	struct img_writer *w = alloc_array(1, sizeof(*w));
 
 	if (!w) {
@@ -207,6 +229,7 @@ struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest
 	}
 	w->fd = fd;
 	w->p = p;
+	w->signer = k;
 	w->waits = fd >= 0 && wait_is_needed(fd);
 	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
 		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
@@ -260,7 +283,9 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	if (img_root(m->core_hash, m->ids, m->nr_present, bad_bytes, bad.len, m->root, e) < 0)
 		return -1;
 	m->has_root = true;
-	return emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e);
+	if (emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e) < 0)
+		return -1;
+	return emit_signatures(w, SIGS_ROOT, e);
 }
 
 static int emit_index_and_trailer(struct img_writer *w, struct err *e)

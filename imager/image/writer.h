@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 struct img_writer;
+struct key;
 
 /*
  * img_writer_open - write the head
@@ -22,6 +23,9 @@ struct img_writer;
  * ERR_REFUSED "exists" when path is already there: an image is never overwritten.
  */
 struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e);
+
+/* img_writer_open_signed - the same; @k: NULL, or the secret key to sign core and root with; kept until close */
+struct img_writer *img_writer_open_signed(const char *path, int fd, struct img_manifest *m, const struct key *k, const struct progress *p, struct err *e);
 
 /* img_writer_may_make - could an image of this name be made now? ERR_REFUSED "exists", ERR_USAGE when its folder is not there. */
 int img_writer_may_make(const char *path, struct err *e);

@@ -319,7 +319,7 @@ static int store(struct capture *cap, struct err *e)
 	bool to_pipe = !strcmp(cap->o->image, "-");
 	unsigned threads = cores_or(cap->o->threads);
 
-	cap->writer = img_writer_open(to_pipe ? "standard output" : cap->o->image, to_pipe ? cap->o->out_fd : -1, cap->m, cap->p, e);
+	cap->writer = img_writer_open_signed(to_pipe ? "standard output" : cap->o->image, to_pipe ? cap->o->out_fd : -1, cap->m, cap->o->sign, cap->p, e);
 	if (!cap->writer)
 		return -1;
 	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };

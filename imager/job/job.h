@@ -15,7 +15,9 @@
 
 struct blk_sink;
 struct blk_source;
+struct img_access;
 struct img_manifest;
+struct key;
 
 /* ---- capture ---- */
 
@@ -35,6 +37,7 @@ struct capture_options {
 	const char *const *unlocks; /* "VOL=FILE": keys of containers; NULL-terminated; may be NULL */
 	bool replay;              /* volumes whose journal is due to be replayed are captured as they are after it; nothing is written to the disk */
 	bool skip_volatile;       /* what swap and hibernation files hold is left out, but for their heads */
+	const struct key *sign;   /* NULL, or the secret key to sign the image with */
 	bool dry_run;             /* plan only; image may be NULL */
 	int out_fd;               /* where "-" writes to */
 	struct blk_source *const *sources; /* NULL: disks are opened by path; else used instead of opening (fault injection, tests); borrowed */
@@ -73,6 +76,7 @@ struct restore_options {
 	bool no_verify;           /* do not read back; the target is flushed all the same */
 	enum scrub scrub;
 	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
+	const struct img_access *access; /* NULL, or whom to believe; asked before anything is written */
 	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
 	bool dry_run;             /* plan only: nothing is written */
 	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
@@ -180,6 +184,7 @@ struct verify_options {
 	const char *const *against; /* targets, one for each disk; NULL-terminated; NULL: the image alone */
 	unsigned threads;
 	const char *only;
+	const struct img_access *access; /* NULL, or whom to believe */
 };
 
 struct verify_result {

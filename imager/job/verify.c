@@ -181,7 +181,7 @@ static int look_again(struct verify_image *v, struct err *e)
 	if (stat(v->o->image, &st) < 0 || !S_ISREG(st.st_mode)) /* what came through a named pipe does not come again */
 		return 0;
 	v->is_second_look = true;
-	v->reader = img_reader_examine(v->o->image, -1, true, NULL, v->p, &ignored);
+	v->reader = img_reader_examine(v->o->image, -1, true, NULL, NULL, v->p, &ignored);
 	if (!v->reader)
 		return 0;
 	v->m = img_reader_manifest(v->reader);
@@ -195,7 +195,7 @@ static int examine(struct verify_image *v, struct err *e)
 	struct img_place place = { .part = "" };
 	struct err why = ERR_INIT;
 
-	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, &place, v->p, &why);
+	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, v->o->access, &place, v->p, &why);
 	if (v->reader) {
 		v->m = img_reader_manifest(v->reader);
 		return check_records(v, e);

@@ -214,7 +214,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 {
 	if (!strcmp(a->o->image, "-"))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
-	if (!(a->reader = img_reader_open(a->o->image, -1, p, e)))
+	if (!(a->reader = img_reader_open_with(a->o->image, -1, a->o->access, p, e)))
 		return -1;
 	if (!img_reader_seekable(a->reader))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");

@@ -13,7 +13,7 @@ from wire import CHUNK, ZERO_CHUNK, ZERO_ID, Damage, Source, Unsupported, chunk_
 MAGIC, END_MAGIC = b"\x89CALCO\r\n", b"\n\rOCLAC\x98"
 FEATURES = {0: "encrypted", 1: "composed records", 2: "delta", 3: "split over several files"}
 PARTS = (b"CORE", b"ENVL", b"KEYS", b"CSIG", b"CIDS", b"BADR", b"ROOT", b"SIGS", b"INDX", b"TRLR")
-NOT_MANDATORY, NOT_COMPRESSED = (b"ENVL", b"CSIG"), (b"CIDS", b"TRLR")
+NOT_MANDATORY, COMPRESSIBLE = (b"ENVL", b"CSIG"), (b"CORE", b"ENVL", b"BADR", b"INDX")
 CEILING = {b"CORE": 1 << 30, b"ENVL": 1 << 20, b"CSIG": 1 << 20, b"SIGS": 1 << 20, b"BADR": 24 << 24}
 
 
@@ -71,7 +71,7 @@ class Image:
         need(len(payload) % 104 == 0, f"{part.name}: not a row of entries")
         for i in range(0, len(payload), 104):
             entry = payload[i:i + 104]
-            if not any(entry):
+            if not any(entry) or entry[0] > 1:      # free, or of an algorithm that says nothing here
                 continue
             need(entry[0] == 1 and not any(entry[1:8]), f"{part.name}: bad algorithm or reserved bytes")
             self.signatures.append((part.name, entry[8:40]))
@@ -105,7 +105,7 @@ class Image:
         need(p.type == wanted or (wanted is None and not known), f"part {p.name} at offset {p.offset} is out of place")
         need(not known or p.flags & 1 == (p.type not in NOT_MANDATORY), f"{p.name}: bad mandatory bit")
         need(not p.flags & 4, f"{p.name}: encrypted in an image that is not")
-        need(not (p.flags & 2 and p.type in NOT_COMPRESSED), f"{p.name}: must not be compressed")
+        need(not (p.flags & 2 and known and p.type not in COMPRESSIBLE), f"{p.name}: must not be compressed")
         need(p.flags & 2 or p.raw == p.stored, f"{p.name}: lengths differ")
         need(exact is None or p.raw == exact, f"{p.name}: {p.raw} bytes where {exact} are expected")
         if known:

@@ -127,7 +127,7 @@ START_TEST(round_trip)
 	feed_end(&f);
 	/* A file read as if it could not seek. */
 	file_write(path, s.file, s.len);
-	r = img_reader_examine(path, -1, true, NULL, NULL, &e);
+	r = img_reader_examine(path, -1, true, NULL, NULL, NULL, &e);
 	walk(r, &s);
 	struct img_manifest *m = img_reader_take_manifest(r);
 	img_reader_close(r);
@@ -198,7 +198,7 @@ START_TEST(no_records)
 	s.disks[0] = calloc(1, 3 * CHUNK_SIZE + 5);
 	ok(write_image(s.m, s.disks, path, -1, &e), &e);
 	s.file = file_read(path, &s.len);
-	ck_assert_uint_eq(file_pieces(s.file, s.len, list, 16), 7);
+	ck_assert_uint_eq(file_pieces(s.file, s.len, list, 16), 9);
 	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, NULL, &e);
 	walk(r, &s);
 	struct feeder f = feed(s.file, s.len);
@@ -560,8 +560,8 @@ START_TEST(chunks_during_a_walk)
 	ok(write_image(s.m, s.disks, path, -1, &e), &e);
 	s.file = file_read(path, &s.len);
 	file_pieces(s.file, s.len, list, 32);
-	s.file[list[5].start + 10] ^= 1;       /* header of the last record */
-	s.file[list[4].payload + 10] ^= 1;     /* payload of the one before */
+	s.file[list[6].start + 10] ^= 1;       /* header of the last record */
+	s.file[list[5].payload + 10] ^= 1;     /* payload of the one before */
 	AUTO(img_reader) struct img_reader *r = open_bytes(s.file, s.len, &e);
 	ck_assert_int_eq(img_reader_next(r, &rec, payload, &e), 1);
 	fails(img_reader_chunk(r, 0, 3, content, &e), ERR_CORRUPT, &e);
@@ -586,11 +586,11 @@ START_TEST(record_numbers)
 	s.file = file_read(path, &s.len);
 	unlink(path);
 	file_pieces(s.file, s.len, list, 32);
-	put_le64(s.file + list[3].start, 16, 5);
-	seal_piece(s.file, &list[3]);
+	put_le64(s.file + list[4].start, 16, 5);
+	seal_piece(s.file, &list[4]);
 	refused(s.file, s.len, ERR_CORRUPT, "out of order");
-	s.file[list[3].start + 24] ^= 1; /* the origin */
-	seal_piece(s.file, &list[3]);
+	s.file[list[4].start + 24] ^= 1; /* the origin */
+	seal_piece(s.file, &list[4]);
 	AUTO(img_reader) struct img_reader *r = open_bytes(s.file, s.len, &e);
 	walk(r, &s);
 	release(&s);
