@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* Whom to believe; see access.h. */
+/* Keys, and whom to believe; see access.h. */
 #include "cmd/access.h"
 
 #include "base/arith.h"
@@ -44,6 +44,37 @@ static int read_all(struct access *x, const struct access_args *args, struct err
 	return parse_uuid(args->lineage, x->lineage, e);
 }
 
+static int read_key(const char *path, bool may_seal, struct key *ret, struct err *e)
+{
+	if (key_read(path, ret, e) < 0)
+		return err_wrap(e, "--key");
+	if (ret->kind == KEY_SIGN_SECRET || ret->kind == KEY_SIGN_PUBLIC) {
+		err_set(e, ERR_USAGE, 0, "--key: '%s' is for signatures, it does not encrypt (%s)", path, key_kind_name(ret->kind));
+		return err_hint(e, "'calco key new FILE --kind recipient' makes one for encryption");
+	}
+	if (!may_seal && ret->kind == KEY_BOX_PUBLIC) {
+		err_set(e, ERR_USAGE, 0, "--key: '%s' is the public half of a key, which does not open anything", path);
+		return err_hint(e, "name the file with the secret half");
+	}
+	return 0;
+}
+
+int access_keys(struct access *x, const struct opt_list *files, const char *passphrase_file, bool may_seal, struct err *e)
+{
+	struct img_keys *k = &x->a.keys;
+
+	if (files->nr && !(x->keys = alloc_array(files->nr, sizeof(*x->keys))))
+		return err_nomem(e, "the keys");
+	k->keys = x->keys;
+	for (; k->nr_keys < files->nr; k->nr_keys++)
+		if (read_key(files->items[k->nr_keys], may_seal, &x->keys[k->nr_keys], e) < 0)
+			return -1;
+	if (passphrase_file && key_passphrase(passphrase_file, &x->passphrase, &k->passphrase_len, e) < 0)
+		return err_wrap(e, "--passphrase-file");
+	k->passphrase = x->passphrase;
+	return 0;
+}
+
 struct access *access_open(const struct access_args *args, struct err *e)
 {
 	AUTO(access) struct access *x = calloc(1, sizeof(*x));
@@ -52,15 +83,59 @@ struct access *access_open(const struct access_args *args, struct err *e)
 		err_nomem(e, "the options");
 		return NULL;
 	}
-	return read_all(x, args, e) < 0 ? NULL : take(&x);
+	x->a.locked = &x->locked;
+	if (read_all(x, args, e) < 0 || access_keys(x, &args->key, args->passphrase_file, false, e) < 0)
+		return NULL;
+	return take(&x);
 }
 
 void access_close(struct access *x)
 {
 	if (!x)
 		return;
+	crypt_wipe(x->keys, x->a.keys.nr_keys * sizeof(*x->keys));
+	crypt_wipe(x->passphrase, x->a.keys.passphrase_len);
+	free(x->keys);
+	free(x->passphrase);
 	free(x->signers);
 	free(x);
+}
+
+static void show_slots(struct out *o, const struct slots_count *c)
+{
+	out_bool(o, "encrypted", NULL, true);
+	out_object(o, "key_slots");
+	out_u64(o, "symmetric", NULL, c->nr_symmetric);
+	out_u64(o, "passphrase", NULL, c->nr_passphrase);
+	out_u64(o, "recipient", NULL, c->nr_recipient);
+	out_u64(o, "unknown", NULL, c->nr_unknown);
+	out_end(o);
+	out_line(o, "  key slots    %zu for symmetric keys, %zu for passphrases, %zu for recipients%s", c->nr_symmetric, c->nr_passphrase, c->nr_recipient,
+		c->nr_unknown ? ", and some of a kind this version does not know" : "");
+}
+
+void show_locked(struct out *o, const struct img_locked *l)
+{
+	out_bool(o, "locked", NULL, true);
+	out_line(o, "  LOCKED       encrypted; --key FILE or --passphrase-file FILE shows what it holds");
+	show_slots(o, &l->slots);
+	out_bytes(o, "core_bytes", "description", l->core_bytes);
+	if (l->file_bytes)
+		out_bytes(o, "image_bytes", "image size", l->file_bytes);
+}
+
+void show_encryption(struct out *o, const struct img_manifest *m)
+{
+	struct slots_count count;
+	struct err ignored = ERR_INIT;
+
+	out_bool(o, "locked", NULL, false);
+	if (!m->seal || slots_check(m->seal->slots, m->seal->slots_len, &count, &ignored) < 0) {
+		out_bool(o, "encrypted", NULL, false);
+		return;
+	}
+	out_line(o, "  encrypted    AES-256-GCM");
+	show_slots(o, &count);
 }
 
 static void show_signer(struct out *o, const struct img_signer *s, bool is_trusted)

@@ -2,6 +2,7 @@
 /* calco capture: disks become one image. */
 #include "base/arith.h"
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -21,7 +22,8 @@ struct capture_args {
 	struct common_args common;
 	const char *name, *note, *sign;
 	struct opt_number version, level, threads, sector_size;
-	struct opt_list raw, unlock;
+	struct opt_list raw, unlock, key;
+	const char *passphrase_file;
 	bool no_recheck, replay, skip_volatile, dry_run;
 };
 
@@ -46,6 +48,10 @@ static const struct opt options[] = {
 		.help = "capture ext3 and ext4 as after a replay of their journals; the disk is not written to" },
 	{ .name = "skip-volatile", .kind = OPT_FLAG, .offset = FIELD(skip_volatile),
 		.help = "leave out what page, swap and hibernation files hold, but for their heads" },
+	{ .name = "key", .kind = OPT_LIST, .offset = FIELD(key), .value = "FILE",
+		.help = "encrypt the image for this key: symmetric, or a recipient's public one (see 'calco key'); repeatable: any of them opens it" },
+	{ .name = "passphrase-file", .kind = OPT_TEXT, .offset = FIELD(passphrase_file), .value = "FILE",
+		.help = "encrypt the image for the passphrase in this file" },
 	{ .name = "sign", .kind = OPT_TEXT, .offset = FIELD(sign), .value = "FILE", .help = "sign the image with this secret key (see 'calco key')" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
@@ -151,6 +157,8 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "bad_bytes", NULL, r->bad_bytes);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
+	show_encryption(out, r->manifest);
+	show_signers(out, r->manifest, NULL);
 }
 
 static void report_plan(struct out *out, const struct capture_result *r)
@@ -194,11 +202,16 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	show_layout(out, m);
 	report_sizes(out, o, r);
 	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
+	if (m->seal)
+		show_encryption(out, m);
+	if (m->nr_signers)
+		show_signers(out, m, NULL);
 	show_bad_ranges(out, m);
 	if (image_is_pipe(o->image))
 		return;
-	out_line(out, "next: calco verify %s", o->image);
-	out_line(out, "      calco restore %s /dev/sdX", o->image);
+	const char *key = o->keys ? o->keys->nr_keys ? " --key FILE" : " --passphrase-file FILE" : "";
+	out_line(out, "next: calco verify %s%s", o->image, key);
+	out_line(out, "      calco restore %s /dev/sdX%s", o->image, key);
 }
 
 static int capture(struct invocation *inv, const struct capture_options *o, enum progress_mode mode, struct err *e)
@@ -237,6 +250,7 @@ static int read_signer(const char *path, struct key *ret, struct err *e)
 static int run(struct invocation *inv, struct err *e)
 {
 	struct capture_args *a = inv->args;
+	const struct access_args none = { .passphrase_file = NULL };
 	struct capture_options o;
 	const char *image = NULL;
 	size_t nr_disks = 0;
@@ -249,6 +263,11 @@ static int run(struct invocation *inv, struct err *e)
 	if (!disks)
 		return -1;
 	fill_options(a, disks, image, &o);
+	AUTO(access) struct access *access = access_open(&none, e);
+	if (!access || access_keys(access, &a->key, a->passphrase_file, true, e) < 0)
+		return -1;
+	if (img_keys_given(&access->a.keys))
+		o.keys = &access->a.keys;
 	AUTO_KEY struct key signer = { .kind = KEY_SIGN_SECRET };
 	if (a->sign && read_signer(a->sign, &signer, e) < 0)
 		return -1;

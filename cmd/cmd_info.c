@@ -10,6 +10,7 @@
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
 
+#include <string.h>
 #include <unistd.h>
 
 struct info_args {
@@ -21,6 +22,7 @@ struct info_args {
 static const struct opt options[] = {
 	{ .name = "extents", .kind = OPT_FLAG, .offset = offsetof(struct info_args, extents),
 		.help = "list the used and zero ranges of every disk" },
+	OPT_KEYS(struct info_args),
 	OPT_TRUST(struct info_args),
 	OPT_JSON,
 	{ .name = NULL },
@@ -104,6 +106,18 @@ static void show_extents(struct out *out, const struct img_manifest *m)
 	out_end(out);
 }
 
+/* Without a key that is all; but what was asked of its signers and version cannot be answered, and is not answered with yes. */
+static int show_what_is_locked(struct out *out, const char *image, const struct access *x, struct err *e)
+{
+	if (x->a.trust.nr_signers || x->a.trust.min_version || x->a.trust.lineage)
+		return -1;
+	(void)e;
+	out_result(out);
+	out_str(out, "image", "image", image);
+	show_locked(out, &x->locked);
+	return 0;
+}
+
 static int run(struct invocation *inv, struct err *e)
 {
 	const struct info_args *a = inv->args;
@@ -116,12 +130,15 @@ static int run(struct invocation *inv, struct err *e)
 	if (!access)
 		return -1;
 	AUTO(img_reader) struct img_reader *r = img_reader_open_with(image, image_is_pipe(image) ? STDIN_FILENO : -1, &access->a, &signals_only, e);
+	if (!r && access->locked.is_locked && !strcmp(e->reason, "locked"))
+		return show_what_is_locked(out, image, access, e);
 	if (!r)
 		return -1;
 	const struct img_manifest *m = img_reader_manifest(r);
 	out_result(out);
 	out_str(out, "image", "image", image);
 	show_identity(out, m);
+	show_encryption(out, m);
 	show_signers(out, m, &access->a);
 	out_bytes(out, "stored_bytes", "stored", show_stored_bytes(m, -1));
 	if (img_reader_seekable(r))

@@ -40,6 +40,7 @@ static const struct opt options[] = {
 	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
 	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
 		.help = "what becomes of space the image does not use (default discard)" },
+	OPT_KEYS(struct restore_args),
 	OPT_TRUST(struct restore_args),
 	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
 		.help = "where the bytes are saved that are cleared first" },

@@ -9,9 +9,11 @@
 
 struct sign_args {
 	struct common_args common;
+	struct access_args access;
 };
 
 static const struct opt options[] = {
+	OPT_KEYS(struct sign_args),
 	OPT_JSON,
 	{ .name = NULL },
 };
@@ -45,13 +47,17 @@ static int report(struct out *out, const char *image, const struct key *k, const
 static int run(struct invocation *inv, struct err *e)
 {
 	AUTO_KEY struct key k = { .kind = KEY_SIGN_SECRET };
+	const struct sign_args *a = inv->args;
 	struct img_sign_result r;
 
 	if (image_is_pipe(inv->operands[0]))
 		return err_set(e, ERR_USAGE, 0, "an image in a pipe cannot be signed; 'calco capture --sign KEY' signs one that goes into a pipe");
 	if (key_read(inv->operands[1], &k, e) < 0)
 		return -1;
-	if (img_sign(inv->operands[0], NULL, &k, &r, e) < 0)
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
+	if (img_sign(inv->operands[0], &access->a, &k, &r, e) < 0)
 		return -1;
 	return report(inv->out, inv->operands[0], &k, &r, e);
 }

@@ -30,6 +30,7 @@ static const struct opt options[] = {
 		.help = "only this volume (partition number, label, UUID or GPT name)" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
 		.help = "checking threads (default: one per core)", .min = 1, .max = 1024 },
+	OPT_KEYS(struct verify_args),
 	OPT_TRUST(struct verify_args),
 	OPT_PROGRESS,
 	OPT_JSON,

@@ -14,7 +14,9 @@
 #define FMT_MAJOR         1
 #define FMT_PREAMBLE_SIZE 64U
 #define FMT_PART_SIZE     32U
+#define FMT_PART_AAD      24U /* of the headers: what encryption authenticates */
 #define FMT_RECORD_SIZE   96U
+#define FMT_RECORD_AAD    88U
 #define FMT_TRAILER_SIZE  96U /* its payload; with the part header the last 128 bytes of a file */
 #define FMT_TRAILER_MAGIC "\n\rOCLAC\x98"
 #define FMT_BAD_SIZE      24U
@@ -28,6 +30,7 @@
 #define FMT_RATIO_FREE    ((uint64_t)4 << 20)
 #define FMT_MAX_RATIO     256U
 
+enum fmt_feature { FMT_FEATURE_ENCRYPTED = 1 };
 enum fmt_part_flags { FMT_MANDATORY = 1, FMT_ZSTD = 2, FMT_ENCRYPTED = 4 };
 
 struct fmt_part {
@@ -57,6 +60,9 @@ struct fmt_trailer {
 /* fmt_ratio_ok - may a part of this type be compressed from raw_len to stored_len? INDX may always: its length follows from the ids. */
 bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len);
 
+/* fmt_is_sealed - is this part encrypted in an encrypted image? */
+bool fmt_is_sealed(const char *type);
+
 /* fmt_is_frame - is this exactly one zstd frame (RFC 8878 §3.1.1) without a dictionary, whose content size is raw_len? */
 bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len);
 
@@ -66,7 +72,7 @@ int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *re
 void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p);
 int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct err *e);
 void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r);
-int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e);
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e); /* sealed: in an encrypted image */
 void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t);
 int fmt_get_trailer(const uint8_t b[FMT_TRAILER_SIZE], struct fmt_trailer *ret, struct err *e);
 

@@ -21,6 +21,8 @@
 #define IMG_MAX_PARENTS 16
 #define IMG_NO_INDEX    0xFFFFFFFFU
 
+struct img_seal;
+
 struct img_range {
 	uint32_t disk;
 	uint64_t start, len; /* bytes on the disk */
@@ -111,6 +113,8 @@ struct img_manifest {
 	bool has_root;
 	struct img_signer *signers;
 	size_t nr_signers;
+
+	struct img_seal *seal; /* owned; NULL: the image is not encrypted */
 
 	/* the envelope: not covered by the root */
 	uint8_t pack_id[16];

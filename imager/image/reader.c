@@ -20,13 +20,12 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 	if (r->s.fd < 0)
 		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
-	r->codec = chunk_codec_new(0, e);
-	if (!r->codec || stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
+	if (stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
 		return -1;
-	if (!(r->payload = malloc(CHUNK_SIZE)))
+	if (!(r->payload = malloc(CHUNK_PAYLOAD_MAX)))
 		return err_nomem(e, "a read buffer");
 	r->s.seekable = r->s.seekable && !front_to_back;
-	if (reader_head(r, e) < 0)
+	if (reader_head(r, e) < 0 || !(r->codec = chunk_codec_for(r->m->seal, 0, e)))
 		return -1;
 	img_cursor_begin(&r->at);
 	if (r->s.seekable)
@@ -87,6 +86,7 @@ void img_reader_close(struct img_reader *r)
 		img_manifest_free(r->m);
 	stream_close(&r->s);
 	chunk_codec_free(r->codec);
+	seal_box_free(r->s.box);
 	free(r->index);
 	free(r->payload);
 	free(r);
@@ -161,8 +161,9 @@ static int look_ahead(struct img_reader *r, struct err *e)
 	stream_at(&r->s, "", at, FMT_RECORD_SIZE);
 	if (stream_read(&r->s, head, sizeof(head), e) < 0)
 		return -1;
-	if (fmt_get_record(head, &r->pending, e) < 0)
+	if (fmt_get_record(head, r->s.sealed, &r->pending, e) < 0)
 		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
+	memcpy(r->pending_head, head, sizeof(head));
 	r->s.place.len += r->pending.stored_len;
 	if (!memcmp(r->pending.origin, r->preamble.pack_id, 16)) {
 		if (r->pending.number < r->next_number || r->pending.number == UINT64_MAX)
@@ -203,6 +204,7 @@ static int this_record(struct img_reader *r, const struct img_cursor *at, struct
 	ret->stored_len = p->stored_len;
 	ret->crc = p->crc;
 	ret->file_offset = r->pending_offset;
+	memcpy(ret->head, r->pending_head, sizeof(ret->head));
 	r->has_pending = false;
 	return stream_read(&r->s, payload, p->stored_len, e);
 }
@@ -241,7 +243,10 @@ int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const st
 	}
 	if (crc32_of(payload, rec->stored_len) != rec->crc)
 		return err_set(e, ERR_CORRUPT, 0, "chunk %llu is damaged (checksum)", (unsigned long long)rec->at.chunk);
-	if (chunk_unpack(codec, rec->codec, payload, rec->stored_len, content, e) < 0)
+	uint32_t len = rec->stored_len;
+	if (m->seal && chunk_open(codec, rec->head, payload, len, &payload, &len, e) < 0)
+		return -1;
+	if (chunk_unpack(codec, rec->codec, payload, len, content, e) < 0)
 		return -1;
 	if (chunk_id(codec, content, id, &is_zero, e) < 0)
 		return -1;
@@ -305,11 +310,12 @@ int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *c
 		struct stream s = r->s;
 		stream_seek(&r->s, r->s.pos); /* the buffer is shared and will hold something else */
 		stream_seek(&s, r->index[rec.at.present]);
-		if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, &head, e) < 0)
+		if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, r->s.sealed, &head, e) < 0)
 			return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)r->index[rec.at.present]);
 		rec.codec = head.codec;
 		rec.stored_len = head.stored_len;
 		rec.crc = head.crc;
+		memcpy(rec.head, b, sizeof(b));
 		if (stream_read(&s, r->payload, rec.stored_len, e) < 0)
 			return -1;
 	}

@@ -39,7 +39,7 @@ struct img_reader *img_reader_open(const char *path, int fd, const struct progre
  * img_reader_open_with - the same, with what it takes to believe in the image
  * @a: NULL: nothing; kept until close
  *
- * ERR_REFUSED when the image is not signed by who is asked for, too old, or another one (see sigs.h for the reasons). Of a pipe the signature of the
+ * ERR_REFUSED when the image is encrypted ("locked" without a key, "wrong-key" with another, "not-encrypted" when it is not and a key was given), and when it is not signed by who is asked for, too old, or another one (see sigs.h for the reasons). Of a pipe the signature of the
  * root is judged by img_reader_finish().
  */
 struct img_reader *img_reader_open_with(const char *path, int fd, const struct img_access *a, const struct progress *p, struct err *e);
@@ -80,11 +80,12 @@ struct img_record {
 	uint32_t stored_len;
 	uint32_t crc;         /* of the payload; checked by img_decode() */
 	uint64_t file_offset; /* of the record's header */
+	uint8_t head[96];     /* the record's header as stored: decryption authenticates it */
 };
 
 /*
  * img_reader_next - the next present chunk, zero chunks included
- * @payload: CHUNK_SIZE bytes
+ * @payload: CHUNK_PAYLOAD_MAX bytes
  *
  * 1: *ret is filled; 0: that was all (then img_reader_finish()); -1: ERR_CORRUPT, ERR_FAILED. The header is checked: CRC, order,
  * the chunk is present, and of a seekable file that id and place are what ids and index say. One thread.
@@ -94,7 +95,8 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 /*
  * img_decode - check a record's payload and give out its content (CHUNK_SIZE), or ERR_CORRUPT
  *
- * Checked: CRC, decompression, id, and that what is not used is zero. Thread-safe with a codec for each thread.
+ * Checked: CRC, decryption, decompression, id, and that what is not used is zero. Thread-safe with a codec for each thread, made by
+ * chunk_codec_for(m->seal).
  */
 int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e);
 

@@ -14,6 +14,7 @@
 #include "base/write_behind.h"
 #include "imager/image/format.h"
 #include "imager/image/keys.h"
+#include "imager/image/seal.h"
 #include "imager/image/sigs.h"
 
 #include <errno.h>
@@ -30,6 +31,7 @@
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
 	char path[PATH_MAX], part[PATH_MAX];
+	struct seal_box *box;      /* NULL: not encrypted */
 	const struct key *signer;  /* borrowed; NULL: signatures are left free */
 	int fd;
 	bool owns_fd, committed;
@@ -93,6 +95,18 @@ static int emit(struct img_writer *w, const void *data, size_t len, struct err *
 	return 0;
 }
 
+static int seal_part(struct img_writer *w, struct fmt_part *p, const void *in, uint8_t *out, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct seal_what what = { .pack_id = w->m->pack_id, .type = p->type, .head = head, .head_len = FMT_PART_AAD };
+	size_t len = (size_t)p->stored_len;
+
+	p->flags |= FMT_ENCRYPTED;
+	p->stored_len += SEAL_TAG_SIZE;
+	fmt_put_part(head, p);
+	return seal_close(w->box, &what, in, len, out, e);
+}
+
 /* A part whose payload is compressed when that makes it smaller. */
 static int emit_part(struct img_writer *w, const char *type, uint16_t flags, const void *payload, size_t len, struct err *e)
 {
@@ -112,6 +126,14 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 			p.stored_len = n;
 			p.flags |= FMT_ZSTD;
 		}
+	}
+	AUTO_FREE uint8_t *sealed = NULL;
+	if (w->box && fmt_is_sealed(type)) {
+		if (!(sealed = malloc((size_t)p.stored_len + SEAL_TAG_SIZE)))
+			return err_nomem(e, type);
+		if (seal_part(w, &p, stored, sealed, e) < 0)
+			return -1;
+		stored = sealed;
 	}
 	p.crc = crc32_of(stored, (size_t)p.stored_len);
 	fmt_put_part(head, &p);
@@ -151,12 +173,15 @@ static int emit_head(struct img_writer *w, struct err *e)
 	hasher_add(h, core, core_len);
 	hasher_end(h, w->m->core_hash);
 	memcpy(pre.pack_id, w->m->pack_id, 16);
+	pre.mandatory = w->m->seal ? FMT_FEATURE_ENCRYPTED : 0;
 	fmt_put_preamble(b, &pre);
 	if (hasher_check(h, e) < 0 || emit(w, b, sizeof(b), e) < 0)
 		return -1;
 	if (emit_part(w, "CORE", FMT_MANDATORY | FMT_ZSTD, core, core_len, e) < 0)
 		return -1;
 	if (emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e) < 0)
+		return -1;
+	if (w->m->seal && emit_part(w, "KEYS", FMT_MANDATORY, w->m->seal->slots, w->m->seal->slots_len, e) < 0)
 		return -1;
 	return emit_signatures(w, SIGS_CORE, e);
 }
@@ -211,7 +236,11 @@ static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 		return err_nomem(e, "the index of the image");
 	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
 		return -1;
-	return 0;
+	if (!m->seal)
+		return 0;
+	if (!m->seal->slots_len)
+		return err_set(e, ERR_FAILED, 0, "an image would be encrypted that nobody can open");
+	return (w->box = seal_box_new(m->seal, e)) ? 0 : -1;
 }
 
 struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e)
@@ -251,8 +280,9 @@ int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID
 	w->next_chunk = chunk + 1;
 	if (!payload)
 		return 0;
-	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = w->nr_records++, .stored_len = stored_len, .crc = payload_crc };
+	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = w->nr_put - 1, .stored_len = stored_len, .crc = payload_crc };
 	uint8_t head[FMT_RECORD_SIZE];
+	w->nr_records++;
 	memcpy(r.origin, w->m->pack_id, 16);
 	memcpy(r.id, id, IMG_ID_SIZE);
 	fmt_put_record(head, &r);
@@ -358,6 +388,7 @@ void img_writer_close(struct img_writer *w)
 			unlink(w->part);
 		close(w->fd);
 	}
+	seal_box_free(w->box);
 	free(w->buffer);
 	free(w->index);
 	free(w);

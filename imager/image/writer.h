@@ -17,7 +17,7 @@ struct key;
  * img_writer_open - write the head
  * @path: the file that is to appear; written as PATH.part until img_writer_commit(). For messages only when fd is not -1
  * @fd: -1, or a pipe or file to write to as it is; not closed
- * @m: kept until close: core and envelope are written from it now, ids, bad ranges and root filled in at commit
+ * @m: kept until close; with m->seal, which has slots, the image is encrypted: core and envelope are written from it now, ids, bad ranges and root filled in at commit
  * @p: NULL, or asked whether to stop whenever a pipe takes nothing; kept until close
  *
  * ERR_REFUSED "exists" when path is already there: an image is never overwritten.
@@ -30,7 +30,12 @@ struct img_writer *img_writer_open_signed(const char *path, int fd, struct img_m
 /* img_writer_may_make - could an image of this name be made now? ERR_REFUSED "exists", ERR_USAGE when its folder is not there. */
 int img_writer_may_make(const char *path, struct err *e);
 
-/* img_writer_put - one chunk. In order of chunk numbers, each present chunk once. @payload NULL: the content is all zero, only the id is kept. */
+/*
+ * img_writer_put - one chunk. In order of chunk numbers, each present chunk once. @payload NULL: the content is all zero, only the id is kept.
+ *
+ * The record's number is the chunk's place among the present ones (img_cursor.present). Of an encrypted image the payload is sealed already, by chunk_seal()
+ * with that number and m->pack_id, which img_writer_open() makes.
+ */
 int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID_SIZE], uint8_t codec, const uint8_t *payload,
 	uint32_t stored_len, uint32_t payload_crc, struct err *e);
 

@@ -14,6 +14,7 @@
 #include "imager/disk/device.h"
 #include "imager/disk/guard.h"
 #include "imager/image/chunk.h"
+#include "imager/image/slots.h"
 #include "imager/image/writer.h"
 #include "imager/job/batch.h"
 #include "imager/job/cores.h"
@@ -47,7 +48,7 @@ struct packed_chunk {
 struct capture_item {
 	struct batch in;
 	struct packed_chunk out[BATCH_CHUNKS];
-	uint8_t *packed; /* BATCH_CHUNKS × CHUNK_SIZE */
+	uint8_t *packed; /* BATCH_CHUNKS × CHUNK_PAYLOAD_MAX */
 };
 
 static void item_free(void *item)
@@ -65,7 +66,7 @@ static void *item_new(void *arg, struct err *e)
 
 	(void)arg;
 	if (it)
-		it->packed = malloc((size_t)BATCH_CHUNKS * CHUNK_SIZE);
+		it->packed = malloc((size_t)BATCH_CHUNKS * CHUNK_PAYLOAD_MAX);
 	if (!it || !it->packed) {
 		err_nomem(e, "a capture buffer");
 	} else if (batch_init(&it->in, e) == 0) {
@@ -78,7 +79,9 @@ static void *item_new(void *arg, struct err *e)
 
 static void *worker_new(void *arg, struct err *e)
 {
-	return chunk_codec_new(((struct capture *)arg)->o->level, e);
+	const struct capture *cap = arg;
+
+	return chunk_codec_for(cap->m->seal, cap->o->level, e);
 }
 
 static void worker_free(void *worker)
@@ -91,8 +94,19 @@ static int read_batch(void *arg, void *item, struct err *e)
 	return batch_next(&((struct capture *)arg)->reader, &((struct capture_item *)item)->in, e);
 }
 
-static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, uint8_t *content, uint8_t *packed, struct packed_chunk *ret,
-	struct err *e)
+/* What will be stored is sealed, and opened again: the recheck is of what the image will hold. */
+static int seal_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, const uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
+{
+	const uint8_t *in = ret->codec == CODEC_RAW ? content : packed;
+
+	if (chunk_seal(codec, cap->m->pack_id, at->chunk, at->present, ret->id, ret->codec, in, ret->len, packed, &ret->len, e) < 0)
+		return -1;
+	return cap->o->no_recheck ? 0 : chunk_recheck_sealed(codec, cap->m->pack_id, at->chunk, at->present, ret->id, ret->codec, packed, ret->len, content, e);
+}
+
+static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
 {
 	if (chunk_id(codec, content, ret->id, &ret->is_zero, e) < 0)
 		return -1;
@@ -100,9 +114,13 @@ static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, uint
 		return 0;
 	if (chunk_pack(codec, content, packed, &ret->codec, &ret->len, e) < 0)
 		return -1;
-	if (ret->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, ret->len, content, e) < 0)
+	if (cap->m->seal) {
+		if (seal_chunk(cap, codec, at, content, packed, ret, e) < 0)
+			return -1;
+	} else if (ret->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, ret->len, content, e) < 0) {
 		return -1;
-	ret->crc = crc32_of(ret->codec == CODEC_RAW ? content : packed, ret->len);
+	}
+	ret->crc = crc32_of(ret->codec == CODEC_RAW && !cap->m->seal ? content : packed, ret->len);
 	return 0;
 }
 
@@ -117,7 +135,7 @@ static int pack_batch(void *arg, void *worker, void *item, struct err *e)
 		struct cmap_chunk c;
 		cmap_get(map, at->i, &c);
 		cmap_mask(map, &c, batch_chunk(&it->in, k), false);
-		if (pack_chunk(cap, worker, batch_chunk(&it->in, k), it->packed + (size_t)k * CHUNK_SIZE, &it->out[k], e) < 0)
+		if (pack_chunk(cap, worker, at, batch_chunk(&it->in, k), it->packed + (size_t)k * CHUNK_PAYLOAD_MAX, &it->out[k], e) < 0)
 			return -1;
 	}
 	return 0;
@@ -130,7 +148,7 @@ static int put_batch(void *arg, void *item, struct err *e)
 
 	for (unsigned k = 0; k < it->in.nr; k++) {
 		const struct packed_chunk *out = &it->out[k];
-		const uint8_t *payload = out->codec == CODEC_RAW ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_SIZE;
+		const uint8_t *payload = out->codec == CODEC_RAW && !cap->m->seal ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_PAYLOAD_MAX;
 		cap->nr_zero += out->is_zero;
 		if (img_writer_put(cap->writer, it->in.at[k].chunk, out->id, out->codec, out->is_zero ? NULL : payload, out->len, out->crc, e) < 0)
 			return -1;
@@ -206,6 +224,15 @@ static int name_image(struct capture *cap, struct err *e)
 	return 0;
 }
 
+/* The image's secrets, locked for those who may open it: before anything is read, so that nothing is read in vain. */
+static int make_keys(struct capture *cap, struct err *e)
+{
+	if (!cap->o->keys)
+		return 0;
+	cap->m->seal = seal_new(e);
+	return cap->m->seal ? slots_make(cap->m->seal, cap->o->keys, e) : -1;
+}
+
 static void describe_device(struct img_disk *d, const char *path)
 {
 	struct dev_info dev;
@@ -270,7 +297,7 @@ static int plan(struct capture *cap, struct err *e)
 	if (o->nr_disks == 0 || o->nr_disks > IMG_MAX_DISKS)
 		return err_set(e, ERR_USAGE, 0, "an image holds 1 to %u disks", IMG_MAX_DISKS);
 	progress_update(cap->p, "plan", 0, 0);
-	if (name_image(cap, e) < 0)
+	if (name_image(cap, e) < 0 || make_keys(cap, e) < 0)
 		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++) {
 		if (open_disk(cap, i, e) < 0 || plan_disk(cap->m, cap->seen[i], &po, cap->p, e) < 0)

@@ -13,7 +13,7 @@
 
 struct write_item {
 	struct img_record rec;
-	uint8_t *payload, *content; /* CHUNK_SIZE each */
+	uint8_t *payload, *content; /* CHUNK_PAYLOAD_MAX, CHUNK_SIZE */
 	uint64_t bytes;
 };
 
@@ -32,7 +32,7 @@ static void *item_new(void *arg, struct err *e)
 
 	(void)arg;
 	if (it) {
-		it->payload = malloc(CHUNK_SIZE);
+		it->payload = malloc(CHUNK_PAYLOAD_MAX);
 		it->content = malloc(CHUNK_SIZE);
 		if (it->payload && it->content)
 			return it;
@@ -44,8 +44,7 @@ static void *item_new(void *arg, struct err *e)
 
 static void *worker_new(void *arg, struct err *e)
 {
-	(void)arg;
-	return chunk_codec_new(0, e);
+	return chunk_codec_for(((struct restore *)arg)->m->seal, 0, e);
 }
 
 static void worker_free(void *worker)

@@ -223,7 +223,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 	if (a->o->only && img_find_region(a->m, a->o->only, &a->only_region, e) < 0)
 		return -1;
 	a->content = malloc(CHUNK_SIZE);
-	a->codec = chunk_codec_new(0, e);
+	a->codec = chunk_codec_for(a->m->seal, 0, e);
 	if (!a->codec)
 		return -1;
 	return a->content ? 0 : err_nomem(e, "a read buffer");

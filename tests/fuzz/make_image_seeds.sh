@@ -30,7 +30,7 @@ def plain_core(image):
     return bytes(out)
 
 for name in sorted(os.listdir(sys.argv[1])):
-    if not name.endswith(".calco"):
+    if not name.endswith(".calco") or name.startswith("sealed"):
         continue
     image = open(os.path.join(sys.argv[1], name), "rb").read()
     if len(image) > 300000:
