@@ -181,7 +181,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (fd >= 0) {
 		struct key keys[2];
 		struct img_access access = { .keys = { .keys = keys, .nr_keys = data[0] & CHOICE_KEYS ? 2 : 0 } };
-		sample_keys(keys);
+		if (access.keys.nr_keys)
+			sample_keys(keys);
 		struct img_reader *r = img_reader_open_with("input", fd, &access, NULL, &e);
 		if (r)
 			use_reader(r);
