@@ -104,6 +104,8 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 	for (size_t i = 0; i < t->nr; i++)
 		out_line(out, "restored %s%s'%s' version %llu to %s", what, what[0] ? " of " : "", r->manifest->name,
 			(unsigned long long)r->manifest->version, t->list[i].path);
+	if (o->access && o->access->trust.nr_signers)
+		show_signers(out, r->manifest, o->access);
 	size_format(r->written_bytes, size);
 	out_line(out, "  written      %s in %s", size, text_duration(r->seconds, seconds));
 	size_format(r->verified_bytes, size);

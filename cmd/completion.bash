@@ -44,7 +44,7 @@ _calco() {
 	value=$(_calco_lines | awk -F '\t' -v c="$cmd" -v o="$prev" '$1 == c && $2 == o && $3 != "-" { print $3 }')
 	case $value in
 	*'|'*) _calco_words "${value//|/ }" "$cur" ;;
-	DISK | FILE) _calco_files "$cur" ;;
+	DISK | FILE | PUB) _calco_files "$cur" ;;
 	?*) ;; # a number or a text: nothing to offer
 	*)
 		if [[ $cur == -* ]]; then
