@@ -41,7 +41,10 @@ MAN      := $(wildcard docs/man/*.[1-9])
 
 LIB      := $(B)/libcalco.a
 PROGRAM  := $(B)/calco
+# Those that take longest come first, so that in the end no processor waits for one of them.
+SLOW     := exfat btrfs lies unreadable ntfs f2fs xfs xfs_state exact ext bits core
 UNITS    := $(UNIT_SRC:%.c=$(B)/%)
+UNITS    := $(filter $(UNITS),$(SLOW:%=$(B)/tests/unit/test_%)) $(filter-out $(SLOW:%=$(B)/tests/unit/test_%),$(UNITS))
 FUZZERS  := $(FUZZ_SRC:%.c=$(B)/%)
 ENGINES  := $(FUZZ_SRC:tests/fuzz/%.c=build/engine/%)
 TOOLS    := $(TOOL_SRC:%.c=$(B)/%)
@@ -60,6 +63,7 @@ $(LIB): $(LIB_SRC:%.c=$(B)/%.o)
 $(PROGRAM): $(CMD_SRC:%.c=$(B)/%.o) $(LIB)
 $(UNITS) $(FUZZERS) $(TOOLS): $(B)/%: $(B)/%.o $(LIB)
 $(UNITS): LDLIBS += $(CHECK_LIBS)
+$(UNITS:%=%.o): CPPFLAGS += -include tests/unit/check_marks.h
 $(PROGRAM) $(UNITS) $(FUZZERS) $(TOOLS):
 	$(call say,LD   $@)
 	$(Q)$(CC) $(ALL_LDFLAGS) -o $@ $^ $(PKG_LIBS) $(LDLIBS)

@@ -16,6 +16,7 @@
 
 struct blk_source;
 struct blk_sink;
+struct progress;
 
 struct blk_source_ops {
 	/* Read exactly len bytes at off; the range was checked against the size. Thread-safe. */
@@ -56,6 +57,9 @@ AUTO_DEFINE(blk_source, blk_close)
 /* blk_missing - the sentence about a path of a disk or file where nothing is: -1 with ERR_USAGE and a hint, everywhere the same */
 int blk_missing(const char *path, struct err *e);
 
+/* blk_not_opened - the error of an open() that failed with this errno: -1 with ERR_FAILED; "no-permission" with a hint where root could */
+int blk_not_opened(const char *path, int sys_errno, struct err *e);
+
 /*
  * blk_open - open a block device or plain file read-only as a source
  * @sector_size: 0 = ask the device (512 for a plain file, unless its content says otherwise later), else forced
@@ -69,6 +73,9 @@ struct blk_source *blk_mem(const void *data, size_t len, uint32_t sector_size, c
 
 /* blk_window - bytes [start, start+len) of another source, which must outlive it; the range must lie inside */
 struct blk_source *blk_window(struct blk_source *of, uint64_t start, uint64_t len, const char *name, struct err *e);
+
+/* blk_stoppable - another source, which must outlive it, whose reads fail with ERR_STOPPED as soon as the job shall stop */
+struct blk_source *blk_stoppable(struct blk_source *of, const struct progress *p, struct err *e);
 
 struct blk_sink_ops {
 	/* Write exactly len bytes. Thread-safe. */

@@ -175,6 +175,15 @@ int blk_missing(const char *path, struct err *e)
 	return err_hint(e, "'calco disks' lists what is attached");
 }
 
+int blk_not_opened(const char *path, int sys_errno, struct err *e)
+{
+	err_set(e, ERR_FAILED, sys_errno, "opening '%s'", path);
+	if (sys_errno != EACCES || geteuid() == 0)
+		return -1;
+	err_hint(e, "run it as root (sudo calco ...)");
+	return err_reason(e, "no-permission");
+}
+
 struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct, struct err *e)
 {
 	static const struct blk_source_ops ops = {
@@ -198,7 +207,7 @@ struct blk_source *blk_open(const char *path, uint32_t sector_size, bool direct,
 		if (errno == ENOENT)
 			blk_missing(path, e);
 		else
-			err_set(e, ERR_FAILED, errno, "opening '%s'", path);
+			blk_not_opened(path, errno, e);
 		blk_close(&f->base);
 		return NULL;
 	}

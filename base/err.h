@@ -27,7 +27,7 @@ struct err {
 	int sys_errno;     /* 0, or the errno behind the failure; its text is appended to msg */
 	char reason[32];   /* "", or one stable word for --json ("mounted", "too-small", "dirty-journal") */
 	char msg[512];     /* what was attempted, on what, what was found; lower case, no newline */
-	char hint[200];    /* "", or what the person can do next */
+	char hint[400];    /* "", or what the person can do next */
 };
 
 #define ERR_INIT { ERR_NONE, 0, "", "", "" }

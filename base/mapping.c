@@ -88,10 +88,15 @@ static uint64_t step(const struct mapping *m, const struct map_segment *s, uint6
 	return min_u64(n, s->stripe - in);
 }
 
+static int outside(uint64_t off, uint64_t len, struct err *e)
+{
+	return err_set(e, ERR_CORRUPT, 0, "bytes %llu+%llu lie beyond the end of a volume", (unsigned long long)off, (unsigned long long)len);
+}
+
 int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_copies, mapping_fn fn, void *arg, struct err *e)
 {
 	if (!range_inside(off, len, m->size))
-		return err_set(e, ERR_CORRUPT, 0, "bytes %llu+%llu lie beyond the end of a volume", (unsigned long long)off, (unsigned long long)len);
+		return outside(off, len, e);
 	while (len) {
 		const struct map_segment *s = segment_at(m, off);
 		size_t leg;
@@ -103,6 +108,38 @@ int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_c
 			if (fn(arg, copy->member, copy->start + (off - s->start), n, e) < 0)
 				return -1;
 		}
+		off += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* All rows between the first and the last are whole: so in each leg it is one piece, however many stripes it has. */
+static int cover_stripes(const struct mapping *m, const struct map_segment *s, uint64_t pos, uint64_t len, mapping_fn fn, void *arg, struct err *e)
+{
+	uint64_t n = s->nr_legs, first = pos / s->stripe, last = (pos + len - 1) / s->stripe;
+
+	for (uint64_t low = first; low <= last && low - first < n; low++) {
+		uint64_t high = last - (last - low) % n;
+		uint64_t from = low / n * s->stripe + (low == first ? pos % s->stripe : 0);
+		uint64_t to = high / n * s->stripe + (high == last ? (pos + len - 1) % s->stripe + 1 : s->stripe);
+		const struct map_leg *leg = &m->legs[s->first_leg + low % n];
+		if (fn(arg, leg->member, leg->start + from, to - from, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int mapping_cover(const struct mapping *m, uint64_t off, uint64_t len, mapping_fn fn, void *arg, struct err *e)
+{
+	if (!range_inside(off, len, m->size))
+		return outside(off, len, e);
+	while (len) {
+		const struct map_segment *s = segment_at(m, off);
+		uint64_t n = min_u64(len, s->len - (off - s->start));
+		int r = leg_bytes(s) == 1 ? mapping_walk(m, off, n, true, fn, arg, e) : cover_stripes(m, s, off - s->start, n, fn, arg, e);
+		if (r < 0)
+			return -1;
 		off += n;
 		len -= n;
 	}
@@ -128,26 +165,44 @@ struct mapped_source {
 	struct blk_source **members; /* owned list of borrowed sources */
 };
 
-struct reading {
-	struct mapped_source *s;
-	uint8_t *buf;
-};
-
-static int read_piece(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+/* From the first leg that has it all; where each lost a part of it, by halves down to sectors. */
+static int read_mirror(const struct mapped_source *ms, const struct map_segment *s, uint64_t pos, uint8_t *buf, size_t len, struct err *e)
 {
-	struct reading *r = arg;
+	uint32_t sector = ms->base.sector_size;
 
-	if (blk_read(r->s->members[member], start, r->buf, (size_t)len, e) < 0)
+	for (size_t i = 0; i < s->nr_legs; i++) {
+		const struct map_leg *leg = &ms->m->legs[s->first_leg + i];
+		if (blk_read(ms->members[leg->member], leg->start + pos, buf, len, e) == 0)
+			return 0;
+		if (!blk_is_medium_error(e))
+			return -1;
+	}
+	if (len <= sector)
 		return -1;
-	r->buf += len;
-	return 0;
+	size_t first = len / 2 < sector ? sector : (size_t)round_down_u64(len / 2, sector);
+	if (read_mirror(ms, s, pos, buf, first, e) < 0)
+		return -1;
+	return read_mirror(ms, s, pos + first, buf + first, len - first, e);
 }
 
-static int mapped_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+static int mapped_read(struct blk_source *src, uint64_t off, void *buf, size_t len, struct err *e)
 {
-	struct reading r = { .s = (struct mapped_source *)s, .buf = buf };
+	const struct mapped_source *ms = (const struct mapped_source *)src;
+	uint8_t *p = buf;
 
-	return mapping_walk(r.s->m, off, len, false, read_piece, &r, e);
+	while (len) {
+		const struct map_segment *s = segment_at(ms->m, off);
+		size_t leg;
+		uint64_t start;
+		size_t n = (size_t)step(ms->m, s, off - s->start, len, &leg, &start);
+		int r = s->is_mirror ? read_mirror(ms, s, off - s->start, p, n, e) : blk_read(ms->members[ms->m->legs[leg].member], start, p, n, e);
+		if (r < 0)
+			return -1;
+		off += n;
+		p += n;
+		len -= n;
+	}
+	return 0;
 }
 
 /* In one piece, libblkid can look at the device below. */

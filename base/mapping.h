@@ -56,13 +56,17 @@ typedef int (*mapping_fn)(void *arg, size_t member, uint64_t start, uint64_t len
  */
 int mapping_walk(const struct mapping *m, uint64_t off, uint64_t len, bool all_copies, mapping_fn fn, void *arg, struct err *e);
 
+/* mapping_cover - the same bytes, each leg of a mirror, in any order: of a striped segment one piece for each leg, however long the range */
+int mapping_cover(const struct mapping *m, uint64_t off, uint64_t len, mapping_fn fn, void *arg, struct err *e);
+
 /* mapping_areas - the pieces of the members that the whole mapping lies on: one for each leg of each segment, in order */
 int mapping_areas(const struct mapping *m, mapping_fn fn, void *arg, struct err *e);
 
 /*
  * blk_mapped - a source that reads through a mapping; keeps a copy of the list of members, borrows the members and the mapping
  *
- * ERR_CORRUPT when a leg reaches beyond its member. Sector sizes are the largest of the members.
+ * ERR_CORRUPT when a leg reaches beyond its member. Sector sizes are the largest of the members. Of a mirror the first leg is read, another one where
+ * the medium lost it.
  */
 struct blk_source *blk_mapped(const struct mapping *m, struct blk_source *const *members, size_t nr_members, const char *name, struct err *e);
 

@@ -150,11 +150,15 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_bool(out, "dry_run", NULL, o->dry_run);
 	out_str(out, "image", NULL, o->image);
 	show_identity(out, r->manifest);
+	out_u64(out, "stored_bytes", NULL, show_stored_bytes(r->manifest, -1));
 	out_u64(out, "used_bytes", NULL, r->used_bytes);
 	out_u64(out, "zero_bytes", NULL, r->zero_bytes);
 	out_u64(out, "zero_chunks", NULL, r->nr_zero_chunks);
 	out_u64(out, "image_bytes", NULL, r->image_bytes);
 	out_u64(out, "bad_bytes", NULL, r->bad_bytes);
+	out_u64(out, "recovered_bytes", NULL, r->recovered_bytes);
+	show_ranges_json(out, r->manifest, "recovered_ranges", r->recovered, r->nr_recovered);
+	out_u64(out, "differing_chunks", NULL, r->nr_differing);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
 	show_encryption(out, r->manifest);
@@ -188,6 +192,18 @@ static void report_sizes(struct out *out, const struct capture_options *o, const
 		r->used_bytes ? "/s" : "");
 }
 
+/* One target for each disk: with a placeholder for each as long as they can be told apart. */
+static void report_next(struct out *out, const char *image, const char *key, size_t nr_disks)
+{
+	static const char *const targets[] = { "", " /dev/sdX", " /dev/sdX /dev/sdY", " /dev/sdX /dev/sdY /dev/sdZ" };
+
+	out_line(out, "next: calco verify %s%s", image, key);
+	if (nr_disks < sizeof(targets) / sizeof(targets[0]))
+		out_line(out, "      calco restore %s%s%s", image, targets[nr_disks], key);
+	else
+		out_line(out, "      calco restore %s DISK...%s (%zu disks, in this order)", image, key, nr_disks);
+}
+
 static void report_text(struct out *out, const struct capture_options *o, const struct capture_result *r)
 {
 	const struct img_manifest *m = r->manifest;
@@ -207,11 +223,11 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	if (m->nr_signers)
 		show_signers(out, m, NULL);
 	show_bad_ranges(out, m);
+	show_ranges(out, m, "unreadable, but taken from where a mirror keeps the same", r->recovered, r->nr_recovered);
 	if (image_is_pipe(o->image))
 		return;
 	const char *key = o->keys ? o->keys->nr_keys ? " --key FILE" : " --passphrase-file FILE" : "";
-	out_line(out, "next: calco verify %s%s", o->image, key);
-	out_line(out, "      calco restore %s /dev/sdX%s", o->image, key);
+	report_next(out, o->image, key, m->nr_disks);
 }
 
 static int capture(struct invocation *inv, const struct capture_options *o, enum progress_mode mode, struct err *e)
@@ -234,6 +250,7 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 			report_text(inv->out, o, &r);
 	}
 	img_manifest_free(r.manifest);
+	free(r.recovered);
 	return ret;
 }
 

@@ -9,6 +9,7 @@
 #include "cmd/signals.h"
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 
 #include <string.h>
 #include <unistd.h>
@@ -129,7 +130,7 @@ static int run(struct invocation *inv, struct err *e)
 	AUTO(access) struct access *access = access_open(&a->access, e);
 	if (!access)
 		return -1;
-	AUTO(img_reader) struct img_reader *r = img_reader_open_with(image, image_is_pipe(image) ? STDIN_FILENO : -1, &access->a, &signals_only, e);
+	AUTO(img_reader) struct img_reader *r = image_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &access->a, &signals_only, e);
 	if (!r && access->locked.is_locked && !strcmp(e->reason, "locked"))
 		return show_what_is_locked(out, image, access, e);
 	if (!r)

@@ -14,6 +14,7 @@
 #include "cmd/text.h"
 #include "imager/image/manifest.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 #include "imager/job/job.h"
 
 #include <string.h>
@@ -33,7 +34,7 @@ struct restore_args {
 #define FIELD(f) offsetof(struct restore_args, f)
 static const struct opt options[] = {
 	{ .name = "confirm", .kind = OPT_LIST, .offset = FIELD(confirm), .value = "TEXT",
-		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; one for each disk" },
+		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; once for each that needs it" },
 	{ .name = "yes", .kind = OPT_FLAG, .offset = FIELD(yes), .help = "do not ask; enough for a target that holds nothing" },
 	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
 		.help = "write only this volume (partition number, label, UUID or GPT name)" },
@@ -117,6 +118,7 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 		out_bytes(out, NULL, o->scrub == SCRUB_ZERO ? "cleared" : "discarded", r->discarded_bytes);
 	if (r->resized_table)
 		out_line(out, "  table        the GPT's backup was moved to the end of the larger disk");
+	restore_tell_growth(out, r->manifest, t);
 	if (r->state_file[0])
 		out_line(out, "  saved        %s: the target's old bytes that were cleared first", r->state_file);
 }
@@ -196,12 +198,14 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 
 	if (a->dry_run)
 		return dry_run(inv, &o, t, rq->m, e);
-	if (!inv->out->is_json) {
+	/* A program reads standard error line by line, or waits for one document: no plan, and nobody to ask. */
+	bool for_program = inv->out->is_json || a->common.progress == PROGRESS_JSON;
+	if (!for_program) {
 		out_init(&plan, NULL, false);
 		out_to_stderr(&plan);
 		restore_plan_text(&plan, rq->m, t, false);
 	}
-	if (targets_confirm(rq, t, !inv->out->is_json && confirm_possible(image_is_pipe(rq->image)), e) < 0)
+	if (targets_confirm(t, !for_program && confirm_possible(image_is_pipe(rq->image)), e) < 0)
 		return -1;
 	/* The job reads the manifest itself: two of them would cost twice the memory. */
 	img_reader_close(take(reader));
@@ -241,7 +245,7 @@ static int run(struct invocation *inv, struct err *e)
 		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {
-		reader = img_reader_open_with(rq.image, -1, &access->a, &signals_only, e);
+		reader = image_open(rq.image, -1, &access->a, &signals_only, e);
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);

@@ -112,6 +112,14 @@ static void note_replayed(struct out *out, const struct verify_options *o, const
 			"a restored one does not.");
 }
 
+/* By name those that differ; of a single volume there is one disk, whichever it is in the image. */
+static void report_wrong_disks(struct out *out, const struct verify_options *o, const struct verify_result *r, const char *image)
+{
+	for (size_t i = 0; o->against[i]; i++)
+		if (o->only || !o->against[1] || (i < 64 && r->wrong_disks >> i & 1))
+			out_line(out, "DIFFERENT: %s is not what %s says", o->against[i], image);
+}
+
 static void report_text(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)
 {
 	char checked[32], seconds[32], root[2 * IMG_ID_SIZE + 1] = "";
@@ -126,7 +134,7 @@ static void report_text(struct out *out, const struct verify_options *o, const s
 	else if (good)
 		out_line(out, "whole: %s", name);
 	else if (o->against)
-		out_line(out, "DIFFERENT: %s is not what %s says", o->against[0], name);
+		report_wrong_disks(out, o, r, name);
 	else
 		out_line(out, "DAMAGED: %s", name);
 	out_line(out, "  %llu chunks, %s examined in %s, %llu of the chunks are wrong", (unsigned long long)r->nr_chunks, checked, seconds,
@@ -175,7 +183,7 @@ static int run(struct invocation *inv, struct err *e)
 	};
 
 	if (a->only && !a->against.nr) {
-		err_set(e, ERR_USAGE, 0, "--only goes with --against: an image is always examined as a whole");
+		err_set(e, ERR_USAGE, 0, "--only needs --against: without a disk to compare with, an image is always examined as a whole");
 		return err_hint(e, "add --against DISK, or leave --only out");
 	}
 	if (image_check_pipe(o.image, e) < 0)

@@ -18,4 +18,7 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 /* restore_plan_json - the array "targets" in the open object. @m may be NULL. */
 void restore_plan_json(struct out *o, const struct img_manifest *m, const struct targets *t);
 
+/* restore_tell_growth - after a restore: how what is left of larger targets can be used, a line for each of them */
+void restore_tell_growth(struct out *o, const struct img_manifest *m, const struct targets *all);
+
 #endif

@@ -2,6 +2,8 @@
 /* The manifest on the screen; see show.h. */
 #include "cmd/show.h"
 
+#include "base/arith.h"
+#include "base/auto.h"
 #include "base/size.h"
 #include "cmd/text.h"
 #include "fsdrivers/fsdriver.h"
@@ -141,23 +143,35 @@ static unsigned depth_of(const struct img_manifest *m, const struct img_volume *
 	return depth;
 }
 
-/* "1:2, 2:1": disk and partition of each piece, each once while they follow each other. */
+static size_t region_of(const struct img_manifest *m, const struct img_range *piece)
+{
+	size_t r = 0;
+
+	while (r < m->nr_regions && !(m->regions[r].disk == piece->disk && piece->start >= m->regions[r].start &&
+		piece->start - m->regions[r].start < m->regions[r].len))
+		r++;
+	return r;
+}
+
+/* "1:2, 2:1": disk and partition of the pieces, each once; as many as there is room for. */
 static void places(const struct img_manifest *m, const struct img_volume *v, char *out, size_t size)
 {
-	size_t at = 0, last = SIZE_MAX;
+	AUTO_FREE bool *is_told = alloc_array(m->nr_regions, sizeof(*is_told));
+	char one[40];
+	size_t at = 0;
 
 	out[0] = '\0';
-	for (uint32_t i = 0; i < v->nr_segments && at + 1 < size; i++) {
-		size_t r = 0;
-		while (r < m->nr_regions && !(m->regions[r].disk == v->segments[i].disk && v->segments[i].start >= m->regions[r].start &&
-			v->segments[i].start - m->regions[r].start < m->regions[r].len))
-			r++;
-		if (r == last || r == m->nr_regions)
+	for (uint32_t i = 0; is_told && i < v->nr_segments; i++) {
+		size_t r = region_of(m, &v->segments[i]);
+		if (r == m->nr_regions || is_told[r])
 			continue;
-		last = r;
-		int n = m->regions[r].number ? snprintf(out + at, size - at, "%s%u:%u", at ? ", " : "", m->regions[r].disk + 1, m->regions[r].number)
-					     : snprintf(out + at, size - at, "%s%u", at ? ", " : "", m->regions[r].disk + 1);
-		at += n > 0 ? (size_t)n : 0;
+		is_told[r] = true;
+		size_t n = (size_t)snprintf(one, sizeof(one), m->regions[r].number ? "%s%u:%u" : "%s%u", at ? ", " : "", m->regions[r].disk + 1,
+			m->regions[r].number);
+		bool fits = at + n + sizeof(", ...") <= size;
+		at += (size_t)snprintf(out + at, size - at, "%s", fits ? one : ", ...");
+		if (!fits)
+			return;
 	}
 }
 
@@ -234,17 +248,21 @@ void show_layout(struct out *o, const struct img_manifest *m)
 	stacked_volumes(o, m);
 }
 
-void show_bad_ranges(struct out *o, const struct img_manifest *m)
+void show_ranges(struct out *o, const struct img_manifest *m, const char *title, const struct img_range *list, size_t nr)
 {
 	char what[256];
 
-	if (o->is_json || !m->nr_bad)
+	if (o->is_json || !nr)
 		return;
-	out_line(o, "unreadable, stored as zeros:");
-	for (size_t i = 0; i < m->nr_bad && i < MAX_BAD_LINES; i++)
-		out_line(o, "  disk %u, %llu bytes at %llu, in %s", m->bad[i].disk + 1, (unsigned long long)m->bad[i].len,
-			(unsigned long long)m->bad[i].start,
-			show_volume_at(m, m->bad[i].disk, m->bad[i].start, what, sizeof(what)));
-	if (m->nr_bad > MAX_BAD_LINES)
-		out_line(o, "  and %zu more; --json lists all", m->nr_bad - MAX_BAD_LINES);
+	out_line(o, "%s:", title);
+	for (size_t i = 0; i < nr && i < MAX_BAD_LINES; i++)
+		out_line(o, "  disk %u, %llu bytes at %llu, in %s", list[i].disk + 1, (unsigned long long)list[i].len,
+			(unsigned long long)list[i].start, show_volume_at(m, list[i].disk, list[i].start, what, sizeof(what)));
+	if (nr > MAX_BAD_LINES)
+		out_line(o, "  and %zu more; --json lists all", nr - MAX_BAD_LINES);
+}
+
+void show_bad_ranges(struct out *o, const struct img_manifest *m)
+{
+	show_ranges(o, m, "unreadable, stored as zeros", m->bad, m->nr_bad);
 }

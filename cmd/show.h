@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct img_manifest;
+struct img_range;
 
 /* show_identity - name, version, root, times and numbers, as fields of the open result or object */
 void show_identity(struct out *o, const struct img_manifest *m);
@@ -27,7 +28,13 @@ void show_notices(struct out *o, const struct img_manifest *m);
 /* show_layout_json - the JSON half of show_layout() */
 void show_layout_json(struct out *o, const struct img_manifest *m);
 
-/* show_bad_ranges - text only: the unreadable ranges, at most 50 of them */
+/* show_ranges - text only: a title and ranges of disks, at most 50 of them; nothing when there are none */
+void show_ranges(struct out *o, const struct img_manifest *m, const char *title, const struct img_range *list, size_t nr);
+
+/* show_ranges_json - the same as an array of this name in the open object */
+void show_ranges_json(struct out *o, const struct img_manifest *m, const char *name, const struct img_range *list, size_t nr);
+
+/* show_bad_ranges - text only: what could not be read */
 void show_bad_ranges(struct out *o, const struct img_manifest *m);
 
 /* show_volume_at - "partition 2 (ext4 'root')": what lies at a byte of a disk; "" when the disk is not in the image. Returns out. */

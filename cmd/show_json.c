@@ -154,17 +154,17 @@ static void volume(struct out *o, const struct img_volume *v)
 	out_end(o);
 }
 
-static void bad_ranges(struct out *o, const struct img_manifest *m)
+void show_ranges_json(struct out *o, const struct img_manifest *m, const char *name, const struct img_range *list, size_t nr)
 {
 	char text[256];
 
-	out_array(o, "bad_ranges");
-	for (size_t i = 0; i < m->nr_bad; i++) {
+	out_array(o, name);
+	for (size_t i = 0; i < nr; i++) {
 		out_object(o, NULL);
-		out_u64(o, "disk", NULL, m->bad[i].disk);
-		out_u64(o, "start", NULL, m->bad[i].start);
-		out_u64(o, "length", NULL, m->bad[i].len);
-		out_str(o, "volume", NULL, show_volume_at(m, m->bad[i].disk, m->bad[i].start, text, sizeof(text)));
+		out_u64(o, "disk", NULL, list[i].disk);
+		out_u64(o, "start", NULL, list[i].start);
+		out_u64(o, "length", NULL, list[i].len);
+		out_str(o, "volume", NULL, show_volume_at(m, list[i].disk, list[i].start, text, sizeof(text)));
 		out_end(o);
 	}
 	out_end(o);
@@ -181,5 +181,5 @@ void show_layout_json(struct out *o, const struct img_manifest *m)
 	for (size_t i = 0; i < m->nr_volumes; i++)
 		volume(o, &m->volumes[i]);
 	out_end(o);
-	bad_ranges(o, m);
+	show_ranges_json(o, m, "bad_ranges", m->bad, m->nr_bad);
 }

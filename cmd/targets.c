@@ -15,6 +15,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* A word of these a shell takes as it is. */
+#define PLAIN "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-+,:@/"
+
 /* A file can be made under this name: nothing is there, not even a link that leads nowhere, and its folder is. */
 static int check_missing(const char *path, struct err *e)
 {
@@ -83,7 +86,6 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 		.need_sector_size = exists && rq->m ? rq->m->disks[t->disk].sector_size : 0,
 		.in_use = all->in_use,
 		.yes = rq->yes,
-		.confirm = i < rq->confirm->nr ? rq->confirm->items[i] : NULL,
 	};
 	if (t->kind == TARGET_MISSING)
 		return 0;
@@ -92,6 +94,30 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	/* What an earlier attempt left in a file that was new then: the same command finishes it. A disk may be another one by now. */
 	t->resumes = t->verdict.dev.is_file && t->verdict.is_unrecognised && restore_is_unfinished(rq->state_file, t->path, t->verdict.dev.size);
 	return 0;
+}
+
+/* A volume that lies on several disks; NULL when each disk is complete by itself. */
+static const struct img_volume *volume_across(const struct img_manifest *m)
+{
+	for (size_t i = 0; i < m->nr_volumes; i++)
+		for (uint32_t k = 1; k < m->volumes[i].nr_segments; k++)
+			if (m->volumes[i].segments[k].disk != m->volumes[i].segments[0].disk)
+				return &m->volumes[i];
+	return NULL;
+}
+
+/* Half of a volume is of no use, so one disk alone is only offered where each stands alone. It needs no mode of its own. */
+static int hint_number(const struct targets_request *rq, struct err *e)
+{
+	const struct img_volume *across = volume_across(rq->m);
+
+	if (rq->m->nr_disks < 2 || rq->nr_disks > rq->m->nr_disks)
+		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
+	if (across)
+		return err_hint(e, "'%.100s' (%s) lies on several of them: name one target for each disk, in the order of 'calco info %.100s'",
+			across->name[0] ? across->name : across->label, across->type, rq->image);
+	return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'; where one disk is wanted alone, name new files for the "
+		"others and delete them afterwards; a single volume is written with --only DISK:PARTITION", rq->image);
 }
 
 /* One target for each disk, or with --only one for the volume. */
@@ -108,7 +134,7 @@ static int check_numbers(const struct targets_request *rq, const struct targets 
 	} else if (rq->nr_disks != nr) {
 		err_set(e, ERR_USAGE, 0, "the image holds %zu disk%s, %zu target%s named", nr, nr == 1 ? "" : "s", rq->nr_disks,
 			rq->nr_disks == 1 ? " is" : "s are");
-		return err_hint(e, "name one target for each disk, in the order of 'calco info %.100s'", rq->image);
+		return hint_number(rq, e);
 	}
 	if (rq->confirm->nr > rq->nr_disks)
 		return err_set(e, ERR_USAGE, 0, "--confirm is given %zu times for %zu target%s", rq->confirm->nr, rq->nr_disks,
@@ -146,6 +172,29 @@ int targets_find_place(struct targets *t, const struct img_manifest *m, struct e
 	return 0;
 }
 
+enum target_wants target_wants(const struct target *t)
+{
+	if (t->kind != TARGET_EXISTS || t->resumes)
+		return WANTS_NOTHING;
+	return t->verdict.is_empty ? WANTS_YES : WANTS_TEXT;
+}
+
+/* One text for each target that needs one; where that does not come out even, one for each target by its place. */
+static void assign_texts(const struct targets_request *rq, struct targets *t)
+{
+	size_t needed = 0, next = 0;
+
+	for (size_t i = 0; i < t->nr; i++)
+		needed += target_wants(&t->list[i]) == WANTS_TEXT;
+	for (size_t i = 0; i < t->nr; i++) {
+		bool by_need = rq->confirm->nr == needed;
+		if (by_need && target_wants(&t->list[i]) != WANTS_TEXT)
+			continue;
+		size_t place = by_need ? next++ : i;
+		t->list[i].rq.confirm = place < rq->confirm->nr ? rq->confirm->items[place] : NULL;
+	}
+}
+
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
 	*ret = (struct targets){ .only_region = SIZE_MAX };
@@ -165,48 +214,41 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	for (size_t i = 0; i < ret->nr; i++)
 		if (check_target(rq, ret, i, e) < 0)
 			return -1;
+	assign_texts(rq, ret);
 	if (ret->only_region != SIZE_MAX && targets_find_place(ret, rq->m, e) < 0)
 		return -1;
 	return rq->m ? restore_check_room(rq->m, ret->only_region, ret->paths->items, ret->nr, e) : 0;
 }
 
-/* Would text confirm target i? */
-static bool text_fits(const struct targets *t, size_t i, const char *text)
+/* In the hint of a refusal exactly what confirms all of several targets, as far as it has room for that. */
+static void tell_all(const struct targets *t, struct err *e)
 {
-	struct guard_request rq = t->list[i].rq;
-	struct err ignored = ERR_INIT;
+	char what[sizeof(e->hint)] = "";
+	size_t used = 0, nr = 0;
+	bool wants_yes = false;
 
-	rq.confirm = text;
-	return !guard_confirm(&rq, &t->list[i].verdict, &ignored);
-}
-
-/* The texts are right but in the wrong order: e gets the order that fits as its hint. */
-static void suggest_order(const struct targets_request *rq, const struct targets *t, struct err *e)
-{
-	char order[sizeof(e->hint)] = "";
-	size_t used = 0;
-
-	if (rq->confirm->nr != t->nr)
-		return;
 	for (size_t i = 0; i < t->nr; i++) {
-		size_t k = 0;
-		while (k < t->nr && !text_fits(t, i, rq->confirm->items[k]))
-			k++;
-		if (k == t->nr || used >= sizeof(order))
+		const char *text = t->list[i].verdict.confirm_text;
+		wants_yes |= target_wants(&t->list[i]) == WANTS_YES;
+		if (target_wants(&t->list[i]) != WANTS_TEXT)
+			continue;
+		const char *quote = text[strspn(text, PLAIN)] || !text[0] ? "'" : "";
+		used += (size_t)snprintf(what + used, sizeof(what) - used, " --confirm %s%s%s", quote, text, quote);
+		if (used >= sizeof(what) - 60)
 			return;
-		used += (size_t)snprintf(order + used, sizeof(order) - used, " --confirm %s", rq->confirm->items[k]);
+		nr++;
 	}
-	err_hint(e, "the texts fit in this order:%.160s", order);
+	err_hint(e, "all targets are confirmed by%s%s%s", nr > 1 ? ", in this order:" : ":", what, wants_yes ? " --yes" : "");
 }
 
-int targets_confirm(const struct targets_request *rq, const struct targets *t, bool may_ask, struct err *e)
+int targets_confirm(const struct targets *t, bool may_ask, struct err *e)
 {
 	for (size_t i = 0; i < t->nr; i++) {
-		if (t->list[i].kind != TARGET_EXISTS || t->list[i].resumes)
+		if (target_wants(&t->list[i]) == WANTS_NOTHING)
 			continue;
 		if (confirm_target(&t->list[i].rq, &t->list[i].verdict, may_ask, e) < 0) {
 			if (t->nr > 1 && e->code == ERR_REFUSED)
-				suggest_order(rq, t, e);
+				tell_all(t, e);
 			return -1;
 		}
 	}

@@ -19,6 +19,9 @@ enum target_kind {
 	TARGET_EMPTY_FILE, /* a plain file of 0 bytes: it will get the disk's size */
 };
 
+/* What it takes to write to it. */
+enum target_wants { WANTS_NOTHING, WANTS_YES, WANTS_TEXT };
+
 struct target {
 	const char *path;
 	enum target_kind kind;
@@ -63,12 +66,16 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 /* targets_find_place - of only_region on the one target. targets_check() calls it when it knows the manifest, for a pipe the caller must. */
 int targets_find_place(struct targets *t, const struct img_manifest *m, struct err *e);
 
+/* target_wants - of a target that targets_check() has judged */
+enum target_wants target_wants(const struct target *t);
+
 /*
  * targets_confirm - every target that holds something is confirmed, by options or by typing (@may_ask)
  *
- * When --confirm texts fit in another order, the hint says so.
+ * As many --confirm texts as targets need one belong to these, in their order; any other number is one for each target by its place. The
+ * hint of a refusal tells what would confirm all of several targets.
  */
-int targets_confirm(const struct targets_request *rq, const struct targets *t, bool may_ask, struct err *e);
+int targets_confirm(const struct targets *t, bool may_ask, struct err *e);
 
 /* targets_create - make the new files, sparse, in the size of their disk. They stay when the restore fails. */
 int targets_create(const struct targets *t, struct err *e);

@@ -57,6 +57,20 @@ size_t text_width(const char *s)
 	return width;
 }
 
+char *text_cut(const char *s, size_t width, char *out, size_t size)
+{
+	size_t at = 0, shown = 0;
+
+	text_clean(s, out, size);
+	if (text_width(out) <= width)
+		return out;
+	for (; out[at] && shown < width - 2; shown++)
+		for (at++; ((unsigned char)out[at] & 0xC0) == 0x80;)
+			at++;
+	snprintf(out + at, size - at, "..");
+	return out;
+}
+
 void text_put(FILE *f, const char *s, size_t width, bool right)
 {
 	char clean[1024];

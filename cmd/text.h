@@ -19,6 +19,9 @@ char *text_clean(const char *s, char *out, size_t size);
 /* text_width - characters of a cleaned text, which is as many columns for what labels usually hold */
 size_t text_width(const char *s);
 
+/* text_cut - clean, and in at most width (>= 3) columns: what is longer ends with "..". Returns out. */
+char *text_cut(const char *s, size_t width, char *out, size_t size);
+
 /* text_put - clean and write to f, padded with spaces to width columns, on the left for right-aligned numbers */
 void text_put(FILE *f, const char *s, size_t width, bool right);
 

@@ -81,6 +81,7 @@ struct checked_emit {
 	fsd_range_fn range;
 	fsd_patch_fn patch;
 	fsd_skip_fn skip;
+	fsd_copies_fn copies;
 	void *arg;
 };
 
@@ -158,6 +159,26 @@ int fsd_volatile_ranges(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struc
 	if (!v->driver->volatile_ranges || v->info.state != FSD_CLEAN)
 		return 0;
 	return v->driver->volatile_ranges(v, skip_checked, &c, e);
+}
+
+static int copies_checked(void *arg, const struct map_leg *places, size_t nr, uint64_t len, struct err *e)
+{
+	struct checked_emit *c = arg;
+
+	for (size_t i = 0; i < nr; i++)
+		if (places[i].member >= c->v->set.nr || !range_inside(places[i].start, len, c->v->set.members[places[i].member]->size))
+			return err_set(e, ERR_CORRUPT, 0, "%s: a copy at %llu+%llu lies outside the volume", c->v->info.type,
+				(unsigned long long)places[i].start, (unsigned long long)len);
+	return len ? c->copies(c->arg, places, nr, len, e) : 0;
+}
+
+int fsd_copies(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e)
+{
+	struct checked_emit c = { .v = v, .copies = emit, .arg = arg };
+
+	if (!v->driver->copies || v->info.state != FSD_CLEAN)
+		return 0;
+	return v->driver->copies(v, copies_checked, &c, e);
 }
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v)

@@ -12,6 +12,7 @@
 #include "base/blk.h"
 #include "base/err.h"
 #include "base/extent.h"
+#include "base/mapping.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,6 +28,9 @@ enum fsd_state {
 	FSD_DAMAGED,    /* "damaged": marked dirty or with errors, or its structures contradict each other */
 };
 
+/* In a driver's advice, for the device that the volume is on this machine: a driver knows of bytes only. */
+#define FSD_DEVICE "DEVICE"
+
 /* What a driver found; plain data, copied by the caller. */
 struct fsd_info {
 	char type[32];       /* "ext4", "vfat", "swap", "linux_raid_member": the word used in JSON and on screen */
@@ -40,7 +44,7 @@ struct fsd_info {
 	bool can_replay;     /* FSD_REPLAYABLE, and fsd_replay() may tell what it will be then */
 	char reason[32];     /* "" when clean, else a stable word: "dirty-journal", "dirty", "errors", "mmp", "external-journal", "set-member", "suspended" */
 	char detail[200];    /* one sentence for the person: what was found */
-	char advice[200];    /* what to do next: "run e2fsck -p /dev/x, or mount and unmount it" */
+	char advice[200];    /* what to do next: "run e2fsck -p DEVICE, or mount and unmount it"; FSD_DEVICE stands in it once at most */
 	char notice[200];    /* "" or something worth saying although it is safe ("unknown feature 0x…: taken raw") */
 };
 
@@ -75,6 +79,9 @@ typedef int (*fsd_patch_fn)(void *arg, size_t member, uint64_t start, const void
 
 /* emit(arg, member, start, len, file): see fsd_driver.volatile_ranges */
 typedef int (*fsd_skip_fn)(void *arg, size_t member, uint64_t start, uint64_t len, const char *file, struct err *e);
+
+/* emit(arg, places, nr, len): see fsd_driver.copies */
+typedef int (*fsd_copies_fn)(void *arg, const struct map_leg *places, size_t nr, uint64_t len, struct err *e);
 
 /* What a replay came to. */
 struct fsd_replayed {
@@ -128,6 +135,11 @@ struct fsd_driver {
 	 * where something else claims them. ERR_CORRUPT, ERR_UNSUPPORTED: nothing is to be left out.
 	 */
 	int (*volatile_ranges)(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
+	/*
+	 * Optional, of a clean volume: emit ranges that stand in several places, on one member or on several. Where map() says that one of them is
+	 * used, the file system itself would read another one when the medium lost it.
+	 */
+	int (*copies)(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
 };
 
 /* NULL-terminated, in probing order; the last is the raw driver, which accepts everything. */
@@ -160,6 +172,9 @@ int fsd_replay(struct fsd_volume *v, fsd_patch_fn emit, void *arg, struct fsd_re
 
 /* fsd_volatile_ranges - the driver's volatile_ranges(), checked like fsd_map(); nothing where it has none or the volume is not clean */
 int fsd_volatile_ranges(struct fsd_volume *v, fsd_skip_fn emit, void *arg, struct err *e);
+
+/* fsd_copies - the driver's copies(), checked like fsd_map(); nothing where it has none or the volume is not clean */
+int fsd_copies(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
 
 const struct fsd_info *fsd_get_info(const struct fsd_volume *v);
 const char *fsd_state_name(enum fsd_state s);

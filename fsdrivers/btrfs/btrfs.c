@@ -3,7 +3,7 @@
  * btrfs: the driver's table, opening, and the ranges that make a mounter accept the volume.
  *
  * Reading order: super.c (superblocks, features), csum.c (the four checksums), chunk.c (logical addresses to places on devices), tree.c (tree
- * blocks), devices.c (which devices there are), state.c (safe to copy?), map.c (what is in use), space.c (do both books agree?).
+ * blocks), devices.c (which devices there are), state.c (safe to copy?), map.c (what is in use), space.c (do both books agree?), refs.c (is all in use that is pointed to?).
  *
  * A file system may span several devices. Only a whole set has a map: a stripe that stands elsewhere cannot be left out.
  */
@@ -142,6 +142,7 @@ static void btrfs_close(struct fsd_volume *volume)
 	free(v->supers);
 	free(v->devices);
 	free(v->walked);
+	free(v->runs);
 	free(v);
 }
 
@@ -181,4 +182,5 @@ const struct fsd_driver fsd_btrfs = {
 	.arm_ranges = btrfs_arm_ranges,
 	.close = btrfs_close,
 	.member = btrfs_member,
+	.copies = btrfs_copies,
 };

@@ -39,6 +39,7 @@
 #define BTRFS_BALANCE          (-4ULL)
 
 /* Types of items */
+#define BTRFS_EXTENT_DATA       108U
 #define BTRFS_ROOT_ITEM         132U
 #define BTRFS_EXTENT_ITEM       168U
 #define BTRFS_METADATA_ITEM     169U
@@ -126,6 +127,7 @@ struct btrfs_chunk {
 	bool has_group;
 	uint64_t group_used, nr_found;         /* bytes: by the block group's own count, and of all extents */
 	uint64_t *blocks;                      /* a bit for each sector at which an allocated tree block begins; NULL: none */
+	uint64_t *looks;                       /* those of them whose pointers are looked at; NULL: none */
 };
 
 /* Sorted by start once all are there; never overlapping. */
@@ -143,6 +145,11 @@ struct btrfs_csum {
 	struct hasher *sha256;
 };
 
+/* Allocated extents of data without gaps between them. */
+struct btrfs_run {
+	uint64_t start, len; /* logical */
+};
+
 struct btrfs_volume {
 	struct fsd_volume base;
 	struct btrfs_csum csum;
@@ -154,6 +161,8 @@ struct btrfs_volume {
 	uint64_t *walked;           /* logical addresses of all tree blocks that were read */
 	size_t nr_walked, walked_room;
 	uint64_t nr_bad_copies;     /* of tree blocks that have another, good one */
+	struct btrfs_run *runs;     /* sorted; while a map is made */
+	size_t nr_runs, runs_room;
 };
 
 /* csum.c */
@@ -199,6 +208,9 @@ int btrfs_read_logical(struct btrfs_volume *v, const struct btrfs_chunk *c, uint
 int btrfs_emit_logical(struct btrfs_volume *v, const struct btrfs_chunk *c, uint64_t start, uint64_t len, fsd_extent_fn emit, void *arg, struct err *e);
 /* btrfs_emit_stripes - all of the chunk, parity included */
 int btrfs_emit_stripes(struct btrfs_volume *v, const struct btrfs_chunk *c, fsd_extent_fn emit, void *arg, struct err *e);
+
+/* btrfs_copies - what every chunk with copies keeps more than once; all devices are here */
+int btrfs_copies(struct fsd_volume *v, fsd_copies_fn emit, void *arg, struct err *e);
 
 /* tree.c */
 struct btrfs_key {
@@ -246,6 +258,14 @@ int btrfs_root_decode(const struct btrfs_volume *v, struct btrfs_item *item, str
 /* btrfs_root_find - a tree by its id in the root tree; ERR_CORRUPT when it is not there */
 int btrfs_root_find(struct btrfs_volume *v, uint64_t id, struct btrfs_root *ret, struct err *e);
 
+/* btrfs_block_check - a tree block in memory, by itself: whatever led there. ERR_CORRUPT. */
+int btrfs_block_check(struct btrfs_volume *v, uint64_t logical, const uint8_t *block, struct err *e);
+/* btrfs_block_read - the first copy of a tree block that passes that */
+int btrfs_block_read(struct btrfs_volume *v, const struct btrfs_chunk *c, uint64_t logical, uint8_t *block, struct err *e);
+/* btrfs_block_child, btrfs_block_item - what stands in slot i of a checked node, or leaf; false behind the last one, and of the other kind of block */
+bool btrfs_block_child(const uint8_t *block, uint32_t i, uint64_t *ret);
+bool btrfs_block_item(const uint8_t *block, uint32_t i, struct btrfs_item *ret);
+
 /* devices.c */
 /* btrfs_read_chunk_tree - fill v->devices and v->chunks */
 int btrfs_read_chunk_tree(struct btrfs_volume *v, struct err *e);
@@ -285,6 +305,23 @@ int btrfs_fill(struct btrfs_volume *v, struct err *e);
 
 /* map.c */
 int btrfs_map(struct fsd_volume *v, fsd_extent_fn emit, void *arg, struct err *e);
+
+/* btrfs_is_block - does an allocated tree block begin here? btrfs_is_in_run - is this range of data allocated? While a map is made, when all extents are in. */
+bool btrfs_is_block(const struct btrfs_volume *v, uint64_t start);
+bool btrfs_is_in_run(const struct btrfs_volume *v, uint64_t start, uint64_t len);
+
+static inline bool btrfs_bit(const uint64_t *bits, uint64_t i)
+{
+	return bits[i / 64] >> (i % 64) & 1;
+}
+
+/* refs.c */
+/* btrfs_is_for_refs - must the tree block of this extent item be looked at? */
+bool btrfs_is_for_refs(const struct btrfs_item *item);
+/* btrfs_check_extent_data - a file extent item: is what it names allocated? */
+int btrfs_check_extent_data(const struct btrfs_volume *v, const struct btrfs_item *item, struct err *e);
+/* btrfs_check_refs - read all blocks of chunk.looks: everything they point to is allocated */
+int btrfs_check_refs(struct btrfs_volume *v, struct err *e);
 
 /* btrfs_grow - room for one more element in an array whose size doubles when it is full; NULL pointer and 0 to begin with */
 int btrfs_grow(void *array, size_t nr, size_t *room, size_t size, struct err *e);

@@ -49,8 +49,10 @@ int btrfs_grow(void *array, size_t nr, size_t *room, size_t size, struct err *e)
 
 void btrfs_chunks_release(struct btrfs_chunks *c)
 {
-	for (size_t i = 0; i < c->nr; i++)
+	for (size_t i = 0; i < c->nr; i++) {
 		free(c->v[i].blocks);
+		free(c->v[i].looks);
+	}
 	free(c->v);
 	free(c->stripes);
 	*c = (struct btrfs_chunks){ 0 };
@@ -273,5 +275,60 @@ int btrfs_emit_stripes(struct btrfs_volume *v, const struct btrfs_chunk *c, fsd_
 	for (uint32_t i = 0; i < c->nr_stripes; i++)
 		if (emit_stripe(v, c, i, 0, c->dev_len, emit, arg, e) < 0)
 			return -1;
+	return 0;
+}
+
+/* How far from byte pos of these places on there is no superblock; *ret_next: behind the next one. */
+static uint64_t plain_run(const struct map_leg *places, size_t nr, uint64_t pos, uint64_t len, uint64_t *ret_next)
+{
+	uint64_t stop = len;
+
+	*ret_next = len;
+	for (size_t i = 0; i < nr; i++) {
+		for (unsigned copy = 0; copy < BTRFS_NR_SUPERS; copy++) {
+			uint64_t start = places[i].start + pos, at = btrfs_super_offset(copy), end = at + BTRFS_SUPER_SIZE;
+			if (end <= start || at >= places[i].start + stop)
+				continue;
+			stop = at > start ? at - places[i].start : pos;
+			*ret_next = end - places[i].start;
+		}
+	}
+	return stop - pos;
+}
+
+/* Superblocks stand within chunks, where nothing is allocated, but each device has its own. */
+static int emit_around_supers(const struct map_leg *places, size_t nr, uint64_t len, fsd_copies_fn emit, void *arg, struct err *e)
+{
+	struct map_leg moved[4];
+	uint64_t next;
+
+	for (uint64_t pos = 0; pos < len; pos = next) {
+		uint64_t n = plain_run(places, nr, pos, len, &next);
+		for (size_t i = 0; i < nr; i++)
+			moved[i] = (struct map_leg){ places[i].member, places[i].start + pos };
+		if (n && emit(arg, moved, nr, n, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+int btrfs_copies(struct fsd_volume *volume, fsd_copies_fn emit, void *arg, struct err *e)
+{
+	struct btrfs_volume *v = (struct btrfs_volume *)volume;
+	struct map_leg places[4]; /* no profile has more copies */
+
+	for (size_t k = 0; k < v->chunks.nr; k++) {
+		const struct btrfs_chunk *c = &v->chunks.v[k];
+		for (uint32_t first = 0; c->nr_copies > 1 && first < c->nr_stripes; first += c->nr_copies) {
+			for (uint32_t i = 0; i < c->nr_copies; i++) {
+				const struct btrfs_stripe *s = &v->chunks.stripes[c->first_stripe + first + i];
+				places[i].start = s->start;
+				if (!member_of(v, s->devid, &places[i].member))
+					return err_set(e, ERR_CORRUPT, 0, "device %llu of btrfs is missing", (unsigned long long)s->devid);
+			}
+			if (emit_around_supers(places, c->nr_copies, c->dev_len, emit, arg, e) < 0)
+				return -1;
+		}
+	}
 	return 0;
 }

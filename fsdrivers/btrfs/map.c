@@ -4,7 +4,7 @@
  *
  * An extent tree that lost an item would make an image that lacks data, so it is believed only where nothing contradicts it: each
  * block group's count, the superblock's, the free space tree, and the tree blocks that were read or that a root names, all of which must be
- * allocated. Of chunks with parity everything is taken: what a row's parity is computed from need not be in use.
+ * allocated, and what all other blocks point to (refs.c). Of chunks with parity everything is taken: what a row's parity is computed from need not be in use.
  */
 #include "fsdrivers/btrfs/btrfs.h"
 
@@ -29,8 +29,14 @@ struct mapper {
 static int flush_run(struct mapper *m, struct err *e)
 {
 	uint64_t start = m->run_start, len = m->run_end - m->run_start;
+	struct btrfs_volume *v = m->v;
 
 	m->run_start = m->run_end = 0;
+	if (len && v->chunks.v[m->chunk].type & BTRFS_GROUP_DATA) {
+		if (btrfs_grow(&v->runs, v->nr_runs, &v->runs_room, sizeof(*v->runs), e) < 0)
+			return -1;
+		v->runs[v->nr_runs++] = (struct btrfs_run){ start, len };
+	}
 	return len ? btrfs_emit_logical(m->v, &m->v->chunks.v[m->chunk], start, len, m->emit, m->arg, e) : 0;
 }
 
@@ -60,24 +66,44 @@ static int leave_chunk(struct mapper *m, struct err *e)
 	return 0;
 }
 
-/* Remember that a tree block begins here. */
-static int mark_block(struct mapper *m, struct btrfs_chunk *c, uint64_t start, struct err *e)
+/* Memory is touched where there are blocks only; a chunk is no larger than what its devices have. */
+static int set_bit(const struct mapper *m, const struct btrfs_chunk *c, uint64_t **bits, uint64_t start, struct err *e)
 {
 	uint64_t bit = (start - c->start) / m->v->sb->sector_size;
 
-	/* Memory is touched where there are blocks only; a chunk is no larger than what its devices have. */
-	if (!c->blocks && !(c->blocks = alloc_array((size_t)(c->len / m->v->sb->sector_size / 64 + 1), sizeof(uint64_t))))
+	if (!*bits && !(*bits = alloc_array((size_t)(c->len / m->v->sb->sector_size / 64 + 1), sizeof(uint64_t))))
 		return err_nomem(e, "the tree blocks of a btrfs chunk");
-	c->blocks[bit / 64] |= 1ULL << (bit % 64);
+	(*bits)[bit / 64] |= 1ULL << (bit % 64);
 	return 0;
 }
 
-static bool is_marked(const struct btrfs_volume *v, uint64_t start)
+/* Remember that a tree block begins here. */
+static int mark_block(const struct mapper *m, struct btrfs_chunk *c, uint64_t start, const struct btrfs_item *item, struct err *e)
+{
+	if (set_bit(m, c, &c->blocks, start, e) < 0)
+		return -1;
+	return btrfs_is_for_refs(item) ? set_bit(m, c, &c->looks, start, e) : 0;
+}
+
+bool btrfs_is_block(const struct btrfs_volume *v, uint64_t start)
 {
 	const struct btrfs_chunk *c = btrfs_chunk_find(v, start);
-	uint64_t bit = c ? (start - c->start) / v->sb->sector_size : 0;
 
-	return c && c->blocks && start % v->sb->sector_size == 0 && c->blocks[bit / 64] >> (bit % 64) & 1;
+	return c && c->blocks && start % v->sb->sector_size == 0 && btrfs_bit(c->blocks, (start - c->start) / v->sb->sector_size);
+}
+
+bool btrfs_is_in_run(const struct btrfs_volume *v, uint64_t start, uint64_t len)
+{
+	size_t low = 0, high = v->nr_runs;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+		if (v->runs[mid].start <= start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low && range_inside(start - v->runs[low - 1].start, len, v->runs[low - 1].len);
 }
 
 static int bad_extent(uint64_t start, const char *what, struct err *e)
@@ -85,7 +111,7 @@ static int bad_extent(uint64_t start, const char *what, struct err *e)
 	return err_set(e, ERR_CORRUPT, 0, "btrfs extent at %llu %s", (unsigned long long)start, what);
 }
 
-static int add_extent(struct mapper *m, uint64_t start, uint64_t len, bool is_block, struct err *e)
+static int add_extent(struct mapper *m, uint64_t start, uint64_t len, bool is_block, const struct btrfs_item *item, struct err *e)
 {
 	struct btrfs_chunks *all = &m->v->chunks;
 
@@ -99,7 +125,7 @@ static int add_extent(struct mapper *m, uint64_t start, uint64_t len, bool is_bl
 		return bad_extent(start, "overlaps the one before", e);
 	if (!(c->type & (is_block ? BTRFS_GROUP_METADATA | BTRFS_GROUP_SYSTEM : BTRFS_GROUP_DATA)))
 		return bad_extent(start, "is of another type than its chunk", e);
-	if (is_block && mark_block(m, c, start, e) < 0)
+	if (is_block && mark_block(m, c, start, item, e) < 0)
 		return -1;
 	if (start != m->run_end) {
 		if (flush_run(m, e) < 0)
@@ -128,7 +154,7 @@ static int on_extent(struct mapper *m, struct btrfs_item *item, struct err *e)
 		return bad_extent(start, "is no tree block, but says so", e);
 	if (!len || (start | len) % sb->sector_size || (is_block && len != sb->node_size))
 		return bad_extent(start, "has a length that cannot be", e);
-	return add_extent(m, start, len, is_block, e);
+	return add_extent(m, start, len, is_block, item, e);
 }
 
 /* ---- block groups: one for each chunk ---- */
@@ -226,7 +252,7 @@ static int walk_groups(struct mapper *m, struct err *e)
 	return r;
 }
 
-/* Every tree begins with a block that is allocated: subvolumes and snapshots, too. */
+/* Every tree begins with a block that is allocated: subvolumes and snapshots, too. Free space caches of old stand in files of the root tree. */
 static int check_roots(struct mapper *m, struct err *e)
 {
 	struct btrfs_root root = btrfs_tree_root(m->v->sb), tree;
@@ -235,10 +261,12 @@ static int check_roots(struct mapper *m, struct err *e)
 	int r;
 
 	while ((r = btrfs_cursor_next(&c, &item, e)) > 0) {
+		if (item.key.type == BTRFS_EXTENT_DATA && (r = btrfs_check_extent_data(m->v, &item, e)) < 0)
+			break;
 		if (item.key.type != BTRFS_ROOT_ITEM)
 			continue;
 		r = btrfs_root_decode(m->v, &item, &tree, e);
-		if (r == 0 && !is_marked(m->v, tree.logical))
+		if (r == 0 && !btrfs_is_block(m->v, tree.logical))
 			r = err_set(e, ERR_CORRUPT, 0, "btrfs tree %llu begins in a block that is marked as free", (unsigned long long)tree.owner);
 		if (r < 0)
 			break;
@@ -250,7 +278,7 @@ static int check_roots(struct mapper *m, struct err *e)
 static int check_walked(struct mapper *m, struct err *e)
 {
 	for (size_t i = 0; i < m->v->nr_walked; i++)
-		if (!is_marked(m->v, m->v->walked[i]))
+		if (!btrfs_is_block(m->v, m->v->walked[i]))
 			return err_set(e, ERR_CORRUPT, 0, "btrfs tree block %llu is in use, but marked as free", (unsigned long long)m->v->walked[i]);
 	return 0;
 }
@@ -283,7 +311,7 @@ static int map_clean(struct mapper *m, struct err *e)
 
 	if (emit_fixed(m, e) < 0 || walk_extents(m, e) < 0 || walk_groups(m, e) < 0)
 		return -1;
-	if (check_groups(m, e) < 0 || check_roots(m, e) < 0 || check_walked(m, e) < 0)
+	if (check_groups(m, e) < 0 || check_roots(m, e) < 0 || check_walked(m, e) < 0 || btrfs_check_refs(m->v, e) < 0)
 		return -1;
 	if (m->v->nr_bad_copies && !i->notice[0])
 		snprintf(i->notice, sizeof(i->notice), "%" PRIu64 " copies of tree blocks are damaged, others are good: run btrfs scrub", m->v->nr_bad_copies);
@@ -296,9 +324,12 @@ static void forget(struct btrfs_volume *v)
 	for (size_t i = 0; i < v->chunks.nr; i++) {
 		struct btrfs_chunk *c = &v->chunks.v[i];
 		free(take(&c->blocks));
+		free(take(&c->looks));
 		c->has_group = false;
 		c->group_used = c->nr_found = 0;
 	}
+	free(take(&v->runs));
+	v->nr_runs = v->runs_room = 0;
 }
 
 int btrfs_map(struct fsd_volume *volume, fsd_extent_fn emit, void *arg, struct err *e)

@@ -117,9 +117,7 @@ static int has_balance(struct btrfs_volume *v, struct err *e)
 int btrfs_judge(struct btrfs_volume *v, struct err *e)
 {
 	struct fsd_info *i = &v->base.info;
-	const char *name = blk_name(v->base.set.members[0]);
 	bool is_replacing;
-	char advice[200];
 
 	if (btrfs_check_dev_tree(v, &is_replacing, e) < 0)
 		return -1;
@@ -129,13 +127,12 @@ int btrfs_judge(struct btrfs_volume *v, struct err *e)
 	if (balance && !i->notice[0])
 		snprintf(i->notice, sizeof(i->notice), "a balance was not finished; it goes on when the copy is mounted");
 	if (v->sb->flags & BTRFS_SUPER_FLAG_ERROR) {
-		snprintf(advice, sizeof(advice), "run btrfs check on %.80s, and read what it says before anything is repaired", name);
-		set_state(v, FSD_DAMAGED, "errors", advice, "the file system is marked as having errors");
+		set_state(v, FSD_DAMAGED, "errors", "run btrfs check " FSD_DEVICE ", and read what it says before anything is repaired",
+			"the file system is marked as having errors");
 	} else if (is_replacing) {
 		set_state(v, FSD_SET_MEMBER, "device-replace", "let \"btrfs replace\" finish, or cancel it", "one of its devices is being replaced");
 	} else if (v->sb->log_root) {
-		snprintf(advice, sizeof(advice), "mount %.80s and unmount it", name);
-		set_state(v, FSD_REPLAYABLE, "tree-log", advice, "the tree log holds changes that a mount must replay; it was not unmounted");
+		set_state(v, FSD_REPLAYABLE, "tree-log", "mount " FSD_DEVICE " and unmount it", "the tree log holds changes that a mount must replay; it was not unmounted");
 	}
 	return 0;
 }

@@ -147,6 +147,48 @@ static int read_block(struct btrfs_volume *v, const struct expected *x, uint8_t 
 	return -1;
 }
 
+/* ---- blocks by themselves ---- */
+
+int btrfs_block_check(struct btrfs_volume *v, uint64_t logical, const uint8_t *block, struct err *e)
+{
+	struct expected x = { logical, get_le64(block + 80), get_le64(block + 88), block[100], NULL };
+
+	if (x.level >= BTRFS_MAX_LEVEL)
+		return bad_block(&x, "its level is out of range", e);
+	return check_block(v, &x, block, e);
+}
+
+int btrfs_block_read(struct btrfs_volume *v, const struct btrfs_chunk *c, uint64_t logical, uint8_t *block, struct err *e)
+{
+	for (unsigned copy = 0; copy < c->nr_copies; copy++) {
+		if (btrfs_read_logical(v, c, logical, block, v->sb->node_size, copy, e) == 0 && btrfs_block_check(v, logical, block, e) == 0) {
+			v->nr_bad_copies += copy;
+			return 0;
+		}
+		if (!is_for_next_copy(e))
+			return -1;
+	}
+	return -1;
+}
+
+bool btrfs_block_child(const uint8_t *block, uint32_t i, uint64_t *ret)
+{
+	if (!block[100] || i >= get_le32(block + 96))
+		return false;
+	*ret = get_le64(block + HEADER + (size_t)i * POINTER + 17);
+	return true;
+}
+
+bool btrfs_block_item(const uint8_t *block, uint32_t i, struct btrfs_item *ret)
+{
+	const uint8_t *item = block + HEADER + (size_t)i * ITEM;
+
+	if (block[100] || i >= get_le32(block + 96))
+		return false;
+	*ret = (struct btrfs_item){ .key = key_at(item), .data = span_of(block + HEADER + get_le32(item + 17), get_le32(item + 21)) };
+	return true;
+}
+
 /* ---- cursors ---- */
 
 struct btrfs_cursor btrfs_cursor(struct btrfs_volume *v, const struct btrfs_root *root, struct btrfs_key from)
@@ -245,15 +287,12 @@ int btrfs_cursor_next(struct btrfs_cursor *c, struct btrfs_item *ret, struct err
 		if (more <= 0)
 			return more;
 	}
-	const uint8_t *item = leaf->buf + HEADER + (size_t)leaf->slot * ITEM;
-	struct btrfs_key key = key_at(item);
+	struct btrfs_key key = key_of(leaf->buf, 0, leaf->slot);
 	if (c->has_last && key_cmp(&c->last, &key) >= 0)
 		return err_set(e, ERR_CORRUPT, 0, "the keys of btrfs tree %llu are out of order", (unsigned long long)c->root.owner);
 	c->last = key;
 	c->has_last = true;
-	leaf->slot++;
-	*ret = (struct btrfs_item){ .key = key, .data = span_of(leaf->buf + HEADER + get_le32(item + 17), get_le32(item + 21)) };
-	return 1;
+	return btrfs_block_item(leaf->buf, leaf->slot++, ret);
 }
 
 /* ---- where trees begin ---- */

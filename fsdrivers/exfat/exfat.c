@@ -81,8 +81,8 @@ static void describe_state(struct exfat_volume *v)
 	info->state = FSD_DAMAGED;
 	snprintf(info->reason, sizeof(info->reason), "%s", v->l.is_from_backup ? "errors" : "dirty");
 	snprintf(info->detail, sizeof(info->detail), "%s", detail);
-	snprintf(info->advice, sizeof(info->advice), v->l.is_from_backup ? "run fsck.exfat -y on it, which puts the backup in its place"
-									 : "run fsck.exfat on it, or chkdsk in Windows");
+	snprintf(info->advice, sizeof(info->advice), v->l.is_from_backup ? "run fsck.exfat -y " FSD_DEVICE ", which puts the backup in its place"
+									 : "run fsck.exfat " FSD_DEVICE ", or chkdsk in Windows");
 }
 
 static void describe(struct exfat_volume *v)

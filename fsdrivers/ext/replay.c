@@ -253,7 +253,7 @@ static int refuse_fast_commits(struct replay *r, struct err *e)
 		if (get_le16(block) != FAST_TAG_HEAD || get_le32(block + 8) != r->sequence)
 			continue;
 		err_set(e, ERR_REFUSED, 0, "its journal holds fast commits, which only the kernel replays");
-		err_hint(e, "mount and unmount '%.100s'", blk_name(r->log.v->src));
+		err_hint(e, "mount " FSD_DEVICE " and unmount it");
 		return err_reason(e, "fast-commit");
 	}
 	return 0;

@@ -32,12 +32,11 @@ static void set_state(struct fsd_info *i, enum fsd_state state, const char *reas
 	va_end(ap);
 }
 
-static void advise(struct ext_volume *v, const char *fmt) __attribute__((format(printf, 2, 0)));
-static void advise(struct ext_volume *v, const char *fmt)
+static void advise(struct ext_volume *v, const char *advice)
 {
 	struct fsd_info *i = &v->base.info;
 
-	snprintf(i->advice, sizeof(i->advice), fmt, blk_name(v->src));
+	snprintf(i->advice, sizeof(i->advice), "%s", advice);
 }
 
 /* A name from the disk for a sentence: printable ASCII only, everything else as '?'. */
@@ -86,7 +85,7 @@ static int judge_mmp(struct ext_volume *v, bool *ret_decided, struct err *e)
 	copy_printable(dev, sizeof(dev), &s, 0x50, 32);
 	set_state(&v->base.info, FSD_IN_USE, "mmp", "%s on host '%s' as '%s' (multiple mount protection)",
 		seq == MMP_SEQ_FSCK ? "e2fsck is or was running" : "it is or was mounted", node, dev);
-	advise(v, "unmount it there; if that host is down for good, run tune2fs -f -E clear_mmp %s");
+	advise(v, "unmount it there; if that host is down for good, run tune2fs -f -E clear_mmp " FSD_DEVICE);
 	*ret_decided = true;
 	return 0;
 }
@@ -98,17 +97,17 @@ static bool judge_recovery(struct ext_volume *v)
 
 	if (recover && v->journal.kind == EXT_JOURNAL_EXTERNAL) {
 		set_state(i, FSD_SET_MEMBER, "external-journal", "its journal, on another device, must be replayed");
-		advise(v, "attach the journal device, then run e2fsck -p %s, or mount and unmount it");
+		advise(v, "attach the journal device, then run e2fsck -p " FSD_DEVICE ", or mount and unmount it");
 	} else if (recover) {
 		set_state(i, FSD_REPLAYABLE, "dirty-journal",
 			"it was not unmounted cleanly: its journal must be replayed");
-		advise(v, "run e2fsck -p %s, or mount and unmount it");
+		advise(v, "run e2fsck -p " FSD_DEVICE ", or mount and unmount it");
 		i->can_replay = true;
 	} else if (v->journal.has_transactions) {
 		/* The kernel would drop these transactions, e2fsck offers to replay them: not for us to decide. */
 		set_state(i, FSD_REPLAYABLE, "dirty-journal",
 			"its journal holds transactions although the superblock says that none are due");
-		advise(v, "run e2fsck -f %s");
+		advise(v, "run e2fsck -f " FSD_DEVICE);
 	} else {
 		return false;
 	}
@@ -122,14 +121,14 @@ static bool judge_damage(struct ext_volume *v, uint32_t nr_bad_groups)
 	if (!(v->sb.state & EXT_STATE_VALID)) {
 		set_state(i, FSD_DAMAGED, "dirty", "it was not unmounted cleanly%s",
 			v->journal.kind == EXT_JOURNAL_NONE ? " and has no journal" : "");
-		advise(v, "run e2fsck -f %s");
+		advise(v, "run e2fsck -f " FSD_DEVICE);
 	} else if (v->sb.csum_bad) {
 		set_state(i, FSD_DAMAGED, "checksum", "its superblock has a wrong checksum");
-		advise(v, "run e2fsck -f %s");
+		advise(v, "run e2fsck -f " FSD_DEVICE);
 	} else if (nr_bad_groups) {
 		set_state(i, FSD_DAMAGED, "checksum", "%u of its %u group descriptors have a wrong checksum",
 			nr_bad_groups, v->sb.nr_groups);
-		advise(v, "run e2fsck -f %s");
+		advise(v, "run e2fsck -f " FSD_DEVICE);
 	} else {
 		return false;
 	}
@@ -159,7 +158,7 @@ int ext_judge(struct ext_volume *v, uint32_t nr_bad_groups, struct err *e)
 	if (v->sb.state & EXT_STATE_ERRORS || v->journal.has_error) {
 		set_state(&v->base.info, FSD_DAMAGED, "errors", "the kernel found errors in it%s",
 			v->sb.incompat & EXT_INCOMPAT_RECOVER ? ", and its journal must be replayed" : "");
-		advise(v, "run e2fsck -f %s");
+		advise(v, "run e2fsck -f " FSD_DEVICE);
 	} else if (!judge_recovery(v)) {
 		judge_damage(v, nr_bad_groups);
 	}

@@ -54,15 +54,15 @@ static void describe_state(struct f2fs_volume *v)
 	uint32_t flags = v->pack->flags;
 
 	if (flags & (F2FS_CP_ERROR | F2FS_CP_FSCK))
-		set_state(info, FSD_DAMAGED, "errors", "F2FS: the kernel found errors in it", "run fsck.f2fs -f on it");
+		set_state(info, FSD_DAMAGED, "errors", "F2FS: the kernel found errors in it", "run fsck.f2fs -f " FSD_DEVICE);
 	else if (flags & F2FS_CP_RESIZE)
-		set_state(info, FSD_DAMAGED, "errors", "F2FS: a change of its size was cut short", "run fsck.f2fs -f on it");
+		set_state(info, FSD_DAMAGED, "errors", "F2FS: a change of its size was cut short", "run fsck.f2fs -f " FSD_DEVICE);
 	else if (flags & F2FS_CP_DISABLED)
 		set_state(info, FSD_REPLAYABLE, "dirty", "F2FS: it was mounted without checkpoints (checkpoint=disable)",
-			"mount it with checkpoint=enable, and unmount it");
+			"mount " FSD_DEVICE " with checkpoint=enable, and unmount it");
 	else if (!(flags & F2FS_CP_UMOUNT))
 		set_state(info, FSD_REPLAYABLE, "dirty", "F2FS: not unmounted cleanly; what was written since the last checkpoint must be recovered",
-			"mount it and unmount it, which recovers it");
+			"mount " FSD_DEVICE " and unmount it, which recovers it");
 	else
 		snprintf(info->detail, sizeof(info->detail), "F2FS, %u segments of %u KiB", v->sb.segs_main,
 			v->sb.block_size / 1024 * F2FS_SEG_BLOCKS);
@@ -95,7 +95,8 @@ static void describe(struct f2fs_volume *v)
 		info->used_bytes = info->size;
 		set_state(info, FSD_SET_MEMBER, "set-member", "",
 			"copy what is in it as files, or take each of its devices whole with --raw");
-		snprintf(info->detail, sizeof(info->detail), "F2FS over %u devices, of which this is the first", v->sb.nr_devices);
+		snprintf(info->detail, sizeof(info->detail), "F2FS over %u devices, of which this is the first; when it was made the others were %s",
+			v->sb.nr_devices, v->sb.others);
 		return;
 	}
 	info->used_bytes = count_used(v);

@@ -59,6 +59,7 @@ struct f2fs_super {
 	uint8_t uuid[16];
 	char label[128];      /* UTF-8 */
 	unsigned nr_devices;  /* 1, or more: the others have no superblock */
+	char others[110];     /* what those were called when it was made: "'/dev/sdb', '/dev/sdc'" */
 	bool is_second;       /* the first superblock is damaged */
 	bool has_errors;      /* the kernel noted some */
 };

@@ -10,6 +10,7 @@
 #include "base/arith.h"
 #include "base/hash.h"
 #include "base/utf16.h"
+#include "fsdrivers/label.h"
 
 #include <stdio.h>
 
@@ -20,6 +21,7 @@
 #define CRC_OFFSET     3068U
 #define LABEL_UNITS    512U
 #define MAX_DEVICES    8U
+#define DEVICE_PATH    64U
 #define DEVICE_SIZE    68U /* a path of 64 bytes, and how many segments */
 #define NR_ERRORS      16U
 #define MAX_PAYLOAD    (F2FS_SEG_BLOCKS - F2FS_PACKS - 6U) /* what six current segments leave */
@@ -119,6 +121,19 @@ static int check_counts(struct span *s, const struct f2fs_super *sb, struct err 
 	return 0;
 }
 
+/* As many as there is room for: with a path of usual length, all. */
+static void add_other(struct f2fs_super *sb, const uint8_t *path)
+{
+	size_t len = strlen(sb->others), room = sizeof(sb->others) - len;
+	char clean[DEVICE_PATH * 2];
+
+	fsd_label_copy(clean, sizeof(clean), path, DEVICE_PATH);
+	if (room > strlen(clean) + sizeof(", '', ..."))
+		snprintf(sb->others + len, room, "%s'%s'", len ? ", " : "", clean);
+	else if (len && sb->others[len - 1] != '.')
+		snprintf(sb->others + len, room, ", ...");
+}
+
 static void decode(struct span *s, struct f2fs_super *sb)
 {
 	sb->block_size = 1U << span_le32(s, 16);
@@ -139,8 +154,9 @@ static void decode(struct span *s, struct f2fs_super *sb)
 	utf16_text(s->p + 124, LABEL_UNITS, sb->label, sizeof(sb->label));
 	sb->cp_payload = span_le32(s, 1664);
 	sb->feature = span_le32(s, 2180);
-	for (unsigned i = 0; i < MAX_DEVICES && span_u8(s, 2201 + i * DEVICE_SIZE); i++)
-		sb->nr_devices++;
+	for (unsigned i = 0; i < MAX_DEVICES && span_u8(s, 2201 + i * DEVICE_SIZE); i++, sb->nr_devices++)
+		if (i)
+			add_other(sb, s->p + 2201 + i * DEVICE_SIZE);
 	for (unsigned i = 0; i < NR_ERRORS; i++)
 		sb->has_errors |= span_u8(s, 2794 + i) != 0;
 }

@@ -25,9 +25,9 @@ int xfs_judge(struct xfs_volume *v, struct err *e)
 
 	if (sb->in_progress) {
 		set_state(v, FSD_DAMAGED, "in-progress", "mkfs.xfs or xfs_copy was making it and did not end",
-			"make it anew, or let xfs_repair look at it");
+			"make it anew, or let xfs_repair " FSD_DEVICE " look at it");
 	} else if (sb->incompat & XFS_INCOMPAT_NEEDSREPAIR) {
-		set_state(v, FSD_DAMAGED, "needs-repair", "it is marked as in need of repair", "run xfs_repair, then capture again");
+		set_state(v, FSD_DAMAGED, "needs-repair", "it is marked as in need of repair", "run xfs_repair " FSD_DEVICE ", then capture again");
 	} else if (sb->rt_extents || sb->rt_blocks) {
 		set_state(v, FSD_SET_MEMBER, "realtime", "a part of its files is on another device (realtime)",
 			"unmount it, then capture both devices with --raw all");
@@ -38,7 +38,7 @@ int xfs_judge(struct xfs_volume *v, struct err *e)
 		if (xfs_log_read(v, e) < 0)
 			return -1;
 		if (!v->log.is_clean)
-			set_state(v, FSD_REPLAYABLE, "dirty-log", v->log.why, "mount it and unmount it, then capture again");
+			set_state(v, FSD_REPLAYABLE, "dirty-log", v->log.why, "mount " FSD_DEVICE " and unmount it, then capture again");
 	}
 	return 0;
 }

@@ -151,3 +151,23 @@ bool dev_disk_of(const struct dev_info *partition, char *ret_path, size_t size, 
 	node_path(env, strrchr(dir, '/') + 1, node);
 	return mul_u64(start, 512, ret_start) && (size_t)snprintf(ret_path, size, "%s", node) < size;
 }
+
+bool dev_backing(const struct dev_info *dev, char *ret, size_t size)
+{
+	char link[PATH_MAX], dir[PATH_MAX], file[PATH_MAX], at[40] = "", part[40] = "";
+
+	snprintf(link, sizeof(link), "%s/dev/block/%u:%u", dev_env_system.sys, dev->dev_major, dev->dev_minor);
+	if (dev->is_file || !dev_real(link, dir))
+		return false;
+	if (dev->is_partition) {
+		snprintf(part, sizeof(part), "partition %llu of ", (unsigned long long)dev_attr_u64(dir, "partition", 0));
+		*strrchr(dir, '/') = '\0';
+	}
+	size_t len = dev_attr_raw(dir, "loop/backing_file", file, sizeof(file) - 1);
+	file[len] = '\0';
+	file[strcspn(file, "\n")] = '\0';
+	uint64_t offset = dev_attr_u64(dir, "loop/offset", 0);
+	if (offset)
+		snprintf(at, sizeof(at), " at %llu", (unsigned long long)offset);
+	return file[0] && (size_t)snprintf(ret, size, "%sloop device over %s%s", part, file, at) < size;
+}

@@ -30,6 +30,13 @@ int dev_inspect(const char *path, struct dev_info *ret, struct err *e);
 bool dev_disk_of(const struct dev_info *partition, char *ret_path, size_t size, uint64_t *ret_start);
 
 /*
+ * dev_backing - what a loop device, or a partition of one, stands for: "loop device over /srv/a.img", with offset and partition where there are
+ *
+ * Its own name is another file's tomorrow. False for what is no loop device, or when sysfs does not tell.
+ */
+bool dev_backing(const struct dev_info *dev, char *ret, size_t size);
+
+/*
  * dev_resolve - the path for what the user wrote: a path, or a selector serial=TEXT, wwn=TEXT, model~TEXT (substring), by-path=TEXT
  *
  * A selector must match exactly one disk: none or several is ERR_USAGE, with the candidates in the message.

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Linux RAID (md). A mirror whose members are all at hand and in step is mapped: what its content uses is taken of each member, the rest of the
- * data must be zero on a restored one, so that the members stay equal. Everything else is taken whole.
+ * data must be zero on a restored one, so that the members stay equal: "check" compares all of them and counts what differs in free space, too, and
+ * whatever is read there before it is written would depend on the member. Everything else is taken whole.
  *
  * Sources: kernel include/uapi/linux/raid/md_p.h (structures), drivers/md/md.c (super_90_load, super_1_load: places and checksums).
  */

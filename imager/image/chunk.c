@@ -4,6 +4,7 @@
 
 #include "base/hash_lanes.h"
 #include "imager/image/format.h"
+#include "imager/image/kept_records.h"
 
 #include <string.h>
 #include <zstd.h>
@@ -21,6 +22,7 @@ struct chunk_codec {
 	uint8_t *scratch; /* CHUNK_SIZE, for chunk_recheck() */
 	struct seal_box *box; /* NULL: not encrypted */
 	uint8_t *opened;  /* CHUNK_SIZE, for chunk_open() */
+	struct kept_records *kept; /* NULL until composed records are met */
 	uint8_t zero_leaf[HASH_SIZE], zero_id[HASH_SIZE];
 };
 
@@ -32,7 +34,7 @@ static bool leaf_is_zero(const uint8_t *leaf)
 	return leaf[0] == 0 && leaf[LEAF_SIZE / 2] == 0 && memcmp(leaf, zeros, LEAF_SIZE) == 0;
 }
 
-static void hash_list(struct hasher *h, uint8_t list[CHUNK_LEAVES][HASH_SIZE], uint8_t ret[HASH_SIZE])
+static void hash_list(struct hasher *h, const uint8_t list[CHUNK_LEAVES][HASH_SIZE], uint8_t ret[HASH_SIZE])
 {
 	hasher_begin(h);
 	hasher_add(h, id_prefix, sizeof(id_prefix));
@@ -122,16 +124,17 @@ void chunk_codec_free(struct chunk_codec *c)
 	hash_lanes_free(c->lanes);
 	ZSTD_freeCCtx(c->cctx);
 	ZSTD_freeDCtx(c->dctx);
+	kept_records_free(c->kept);
 	free(c->scratch);
 	seal_box_free(c->box);
 	free(c->opened);
 	free(c);
 }
 
-int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_SIZE], bool *ret_is_zero, struct err *e)
+int chunk_leaves(struct chunk_codec *c, const uint8_t *content, uint8_t ret[CHUNK_LEAVES][IMG_ID_SIZE], uint64_t *ret_present, struct err *e)
 {
 	const uint8_t *data[CHUNK_LEAVES]; /* the leaves that are not zero, side by side */
-	uint8_t hashes[CHUNK_LEAVES][HASH_SIZE], list[CHUNK_LEAVES][HASH_SIZE];
+	uint8_t hashes[CHUNK_LEAVES][HASH_SIZE];
 	uint64_t present = 0;
 	unsigned n = 0;
 
@@ -142,24 +145,39 @@ int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_S
 			data[n++] = leaf;
 		}
 	}
-	if (ret_is_zero)
-		*ret_is_zero = n == 0;
-	if (n == 0) {
-		memcpy(ret, c->zero_id, HASH_SIZE);
-		return 0;
-	}
-	if (hash_lanes_run(c->lanes, data, LEAF_SIZE, n, hashes, e) < 0)
+	if (n && hash_lanes_run(c->lanes, data, LEAF_SIZE, n, hashes, e) < 0)
 		return -1;
 	for (unsigned i = 0, k = 0; i < CHUNK_LEAVES; i++)
-		memcpy(list[i], present >> i & 1 ? hashes[k++] : c->zero_leaf, HASH_SIZE);
+		memcpy(ret[i], present >> i & 1 ? hashes[k++] : c->zero_leaf, HASH_SIZE);
+	*ret_present = present;
+	return 0;
+}
+
+int chunk_list_id(struct chunk_codec *c, const uint8_t list[CHUNK_LEAVES][IMG_ID_SIZE], uint8_t ret[IMG_ID_SIZE], struct err *e)
+{
 	hash_list(c->hasher, list, ret);
 	return hasher_check(c->hasher, e);
 }
 
-int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e)
+int chunk_id(struct chunk_codec *c, const uint8_t *content, uint8_t ret[IMG_ID_SIZE], bool *ret_is_zero, struct err *e)
+{
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	uint64_t present;
+
+	if (chunk_leaves(c, content, list, &present, e) < 0)
+		return -1;
+	if (ret_is_zero)
+		*ret_is_zero = present == 0;
+	if (present)
+		return chunk_list_id(c, list, ret, e);
+	memcpy(ret, c->zero_id, HASH_SIZE);
+	return 0;
+}
+
+int leaves_pack(struct chunk_codec *c, const uint8_t *leaves, size_t len, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e)
 {
 	/* One byte less than the content: a frame that would not shrink does not fit. */
-	size_t n = ZSTD_compress2(c->cctx, out, CHUNK_SIZE - 1, content, CHUNK_SIZE);
+	size_t n = ZSTD_compress2(c->cctx, out, len - 1, leaves, len);
 
 	if (!ZSTD_isError(n)) {
 		*ret_codec = CODEC_ZSTD;
@@ -169,26 +187,36 @@ int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint
 	if (ZSTD_getErrorCode(n) != ZSTD_error_dstSize_tooSmall)
 		return err_set(e, ERR_FAILED, 0, "compressing a chunk: %s", ZSTD_getErrorName(n));
 	*ret_codec = CODEC_RAW;
-	*ret_len = CHUNK_SIZE;
+	*ret_len = (uint32_t)len;
+	return 0;
+}
+
+int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e)
+{
+	return leaves_pack(c, content, CHUNK_SIZE, out, ret_codec, ret_len, e);
+}
+
+int leaves_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, size_t stored_len, uint8_t *leaves, size_t len, struct err *e)
+{
+	if (codec == CODEC_RAW) {
+		if (stored_len != len)
+			return err_set(e, ERR_CORRUPT, 0, "a raw chunk of %zu bytes", stored_len);
+		memcpy(leaves, stored, len);
+		return 0;
+	}
+	if (codec != CODEC_ZSTD)
+		return err_set(e, ERR_CORRUPT, 0, "a chunk with unknown codec %u", codec);
+	if (!fmt_is_frame(stored, stored_len, len))
+		return err_set(e, ERR_CORRUPT, 0, "a chunk that is not one zstd frame of %zu bytes", len);
+	size_t n = ZSTD_decompressDCtx(c->dctx, leaves, len, stored, stored_len);
+	if (ZSTD_isError(n) || n != len)
+		return err_set(e, ERR_CORRUPT, 0, "a chunk does not decompress: %s", ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short");
 	return 0;
 }
 
 int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, uint32_t stored_len, uint8_t *content, struct err *e)
 {
-	if (codec == CODEC_RAW) {
-		if (stored_len != CHUNK_SIZE)
-			return err_set(e, ERR_CORRUPT, 0, "a raw chunk of %u bytes", stored_len);
-		memcpy(content, stored, CHUNK_SIZE);
-		return 0;
-	}
-	if (codec != CODEC_ZSTD)
-		return err_set(e, ERR_CORRUPT, 0, "a chunk with unknown codec %u", codec);
-	if (!fmt_is_frame(stored, stored_len, CHUNK_SIZE))
-		return err_set(e, ERR_CORRUPT, 0, "a chunk that is not one zstd frame of %u bytes", CHUNK_SIZE);
-	size_t n = ZSTD_decompressDCtx(c->dctx, content, CHUNK_SIZE, stored, stored_len);
-	if (ZSTD_isError(n) || n != CHUNK_SIZE)
-		return err_set(e, ERR_CORRUPT, 0, "a chunk does not decompress: %s", ZSTD_isError(n) ? ZSTD_getErrorName(n) : "too short");
-	return 0;
+	return leaves_unpack(c, codec, stored, stored_len, content, CHUNK_SIZE, e);
 }
 
 static int faulty_machine(struct err *e)
@@ -201,7 +229,7 @@ static int faulty_machine(struct err *e)
 static void put_head(uint8_t head[FMT_RECORD_SIZE], const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
 	uint32_t stored_len)
 {
-	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = number, .stored_len = stored_len };
+	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = number, .stored_len = stored_len };
 
 	memcpy(r.origin, pack_id, 16);
 	memcpy(r.id, id, IMG_ID_SIZE);
@@ -249,14 +277,31 @@ int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint6
 	return faulty_machine(e);
 }
 
-int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e)
+int leaves_recheck(struct chunk_codec *c, const uint8_t *packed, size_t packed_len, const uint8_t *leaves, size_t len, struct err *e)
 {
-	if (chunk_unpack(c, CODEC_ZSTD, packed, len, c->scratch, e) < 0 || memcmp(c->scratch, content, CHUNK_SIZE))
+	if (leaves_unpack(c, CODEC_ZSTD, packed, packed_len, c->scratch, len, e) < 0 || memcmp(c->scratch, leaves, len))
 		return faulty_machine(e);
 	return 0;
+}
+
+int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e)
+{
+	return leaves_recheck(c, packed, len, content, CHUNK_SIZE, e);
+}
+
+struct kept_records *chunk_codec_kept(struct chunk_codec *c, struct err *e)
+{
+	if (!c->kept)
+		c->kept = kept_records_new(e);
+	return c->kept;
 }
 
 const uint8_t *chunk_zero_id(const struct chunk_codec *c)
 {
 	return c->zero_id;
+}
+
+const uint8_t *chunk_zero_leaf(const struct chunk_codec *c)
+{
+	return c->zero_leaf;
 }

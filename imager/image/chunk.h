@@ -10,6 +10,7 @@
 #include "imager/image/seal.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 enum chunk_codec_id { CODEC_RAW = 0, CODEC_ZSTD = 1 };
@@ -19,6 +20,7 @@ enum chunk_codec_id { CODEC_RAW = 0, CODEC_ZSTD = 1 };
 
 /* What one thread needs to hash, pack and unpack chunks. */
 struct chunk_codec;
+struct kept_records;
 
 /* @level: zstd level for packing; 0: only hashing and unpacking are needed */
 struct chunk_codec *chunk_codec_new(int level, struct err *e);
@@ -64,7 +66,26 @@ int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, co
 int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
 	const uint8_t *sealed, uint32_t len, const uint8_t *content, struct err *e);
 
+/*
+ * chunk_leaves - the hash of each leaf of a content, those of zero leaves included
+ * @ret_present: bit i: leaf i is not zero
+ *
+ * chunk_list_id - the id that such a list proves
+ */
+int chunk_leaves(struct chunk_codec *c, const uint8_t *content, uint8_t ret[CHUNK_LEAVES][IMG_ID_SIZE], uint64_t *ret_present, struct err *e);
+int chunk_list_id(struct chunk_codec *c, const uint8_t list[CHUNK_LEAVES][IMG_ID_SIZE], uint8_t ret[IMG_ID_SIZE], struct err *e);
+
+/* The same as chunk_pack(), chunk_unpack() and chunk_recheck() for a row of leaves of len bytes (LEAF_SIZE .. CHUNK_SIZE) */
+int leaves_pack(struct chunk_codec *c, const uint8_t *leaves, size_t len, uint8_t *out, uint8_t *ret_codec, uint32_t *ret_len, struct err *e);
+int leaves_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, size_t stored_len, uint8_t *leaves, size_t len, struct err *e);
+int leaves_recheck(struct chunk_codec *c, const uint8_t *packed, size_t packed_len, const uint8_t *leaves, size_t len, struct err *e);
+
+/* chunk_codec_kept - what this thread keeps of the records it composed chunks from; made at the first call */
+struct kept_records *chunk_codec_kept(struct chunk_codec *c, struct err *e);
+
 /* chunk_zero_id - the id of the all-zero content; computed once by chunk_codec_new() */
 const uint8_t *chunk_zero_id(const struct chunk_codec *c);
+/* chunk_zero_leaf - the hash of a zero leaf */
+const uint8_t *chunk_zero_leaf(const struct chunk_codec *c);
 
 #endif

@@ -31,6 +31,8 @@ struct chunk_map {
 	uint64_t *present_before;   /* for each page: present chunks in earlier pages; set by cmap_freeze() */
 	uint8_t *blocks[MAX_BLOCKS];/* of FIRST_PAIRS << i pairs of bitmaps */
 	uint32_t nr_pairs;
+	uint64_t recent;            /* the chunk that got used granules last, and its used bits; NULL: none */
+	uint8_t *recent_used;
 	uint64_t own_words;         /* words in pages of our own */
 	uint64_t nr_present, used_bytes, zero_bytes;
 };
@@ -203,7 +205,25 @@ static int add_to_chunk(struct chunk_map *m, uint64_t i, uint32_t first, uint32_
 		*w = pair;
 	}
 	set_bits(state == EXT_USED ? used_bits(m, *w) : zero_bits(m, *w), first, end);
+	if (state == EXT_USED) {
+		m->recent = i;
+		m->recent_used = used_bits(m, *w);
+	}
 	return 0;
+}
+
+/*
+ * The short way for the next of many small extents: a full disk in pieces of 4 KiB has 134 million of them for each TiB. The bitmap may be
+ * that of a chunk that is all used by now; then it is not looked at any more.
+ */
+static bool add_to_recent(struct chunk_map *m, uint64_t first, uint64_t end)
+{
+	uint64_t per_chunk = CHUNK_SIZE >> m->granule_log2, base = m->recent * per_chunk;
+
+	if (!m->recent_used || first < base || end > base + per_chunk)
+		return false;
+	set_bits(m->recent_used, (uint32_t)(first - base), (uint32_t)(end - base));
+	return true;
 }
 
 static int add_granules(struct chunk_map *m, uint64_t first, uint64_t end, enum ext_state state, struct err *e)
@@ -238,7 +258,7 @@ int cmap_add(struct chunk_map *m, uint64_t start, uint64_t len, enum ext_state s
 	uint64_t end = start + len;
 	uint64_t outer_first = start / g, outer_end = ceil_div_u64(end, g);
 	if (state == EXT_USED)
-		return add_granules(m, outer_first, outer_end, EXT_USED, e);
+		return add_to_recent(m, outer_first, outer_end) ? 0 : add_granules(m, outer_first, outer_end, EXT_USED, e);
 	/* A zero extent shrinks to whole granules; the region's end counts as a boundary. */
 	uint64_t inner_first = ceil_div_u64(start, g), inner_end = end == m->len ? outer_end : end / g;
 	if (inner_first >= inner_end)

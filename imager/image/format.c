@@ -11,7 +11,7 @@
 
 bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len)
 {
-	return !strcmp(type, "INDX") || raw_len <= FMT_RATIO_FREE || (raw_len - FMT_RATIO_FREE) / FMT_MAX_RATIO <= stored_len;
+	return !strcmp(type, "INDX") || !strcmp(type, "LOCS") || raw_len <= FMT_RATIO_FREE || (raw_len - FMT_RATIO_FREE) / FMT_MAX_RATIO <= stored_len;
 }
 
 bool fmt_is_sealed(const char *type)
@@ -56,7 +56,8 @@ void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p
 
 static int refuse_features(uint64_t bits, struct err *e)
 {
-	static const char *const names[] = { NULL, "composed records", "delta against a parent", "split over several files" };
+	static const char *const names[] = { NULL, "composed records", "delta against a parent", "split over several files",
+		"records in packs", "a pack of a repository", "a repository" };
 
 	for (unsigned i = 0; i < 64; i++) {
 		if (!(bits >> i & 1) || i == 0) /* encryption is known */
@@ -76,7 +77,7 @@ static int refuse_stranger(struct err *e)
 	return err_hint(e, "the image is named first, then the disks; 'calco capture' makes one");
 }
 
-int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *ret, struct err *e)
+int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], uint64_t features, struct fmt_preamble *ret, struct err *e)
 {
 	struct span s = span_of(b, FMT_PREAMBLE_SIZE);
 
@@ -93,7 +94,7 @@ int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *re
 	ret->mandatory = span_le64(&s, 16);
 	ret->optional = span_le64(&s, 24);
 	memcpy(ret->pack_id, b + 32, 16);
-	return refuse_features(ret->mandatory, e);
+	return refuse_features(ret->mandatory & ~features, e);
 }
 
 void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p)
@@ -133,39 +134,59 @@ void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r)
 {
 	memset(b, 0, FMT_RECORD_SIZE);
 	memcpy(b, "CHNK", 4);
-	b[4] = 1;
+	b[4] = r->kind;
 	b[5] = r->codec;
 	put_le64(b, 8, r->chunk);
 	put_le64(b, 16, r->number);
 	memcpy(b + 24, r->origin, 16);
 	memcpy(b + 40, r->id, 32);
-	put_le32(b, 72, CHUNK_SIZE);
+	put_le32(b, 72, r->raw_len);
 	put_le32(b, 76, r->stored_len);
+	put_le16(b, 80, r->nr_helpers);
 	put_le32(b, 88, r->crc);
 	put_le32(b, 92, crc32_of(b, 92));
 }
 
-int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e)
+/* The lengths that each kind and codec allows (docs/format.md sections 2.3 and 7). */
+static bool lengths_ok(const struct fmt_record *r, uint32_t tag)
+{
+	if (r->kind == FMT_COMPOSED)
+		return r->raw_len <= CHUNK_SIZE && r->raw_len % LEAF_SIZE == 0 && r->stored_len >= 16 + tag && r->stored_len < CHUNK_SIZE + tag;
+	if (r->raw_len != CHUNK_SIZE)
+		return false;
+	return r->codec == 0 ? r->stored_len == CHUNK_SIZE + tag : r->stored_len > tag && r->stored_len < CHUNK_SIZE + tag;
+}
+
+int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e)
 {
 	struct span s = span_of(b, FMT_RECORD_SIZE);
 
 	if (span_le32(&s, 92) != crc32_of(b, 92))
 		return bad_crc("header of a record", e);
-	if (memcmp(b, "CHNK", 4) || b[4] != 1 || b[5] > 1 || span_le32(&s, 72) != CHUNK_SIZE)
+	if (memcmp(b, "CHNK", 4) || (b[4] != FMT_WHOLE && b[4] != FMT_COMPOSED) || b[5] > 1)
 		return err_set(e, ERR_CORRUPT, 0, "a record of unknown kind %u, codec %u", b[4], b[5]);
-	if (span_le16(&s, 6) || span_le64(&s, 80))
+	if (span_le16(&s, 6) || (b[4] == FMT_WHOLE && span_le16(&s, 80)) || span_le16(&s, 82) || span_le32(&s, 84))
 		return not_zero("header of a record", e);
+	ret->kind = b[4];
 	ret->codec = b[5];
 	ret->chunk = span_le64(&s, 8);
 	ret->number = span_le64(&s, 16);
 	memcpy(ret->origin, b + 24, 16);
 	memcpy(ret->id, b + 40, 32);
+	ret->raw_len = span_le32(&s, 72);
 	ret->stored_len = span_le32(&s, 76);
+	ret->nr_helpers = span_le16(&s, 80);
 	ret->crc = span_le32(&s, 88);
-	uint32_t tag = sealed ? SEAL_TAG_SIZE : 0;
-	if (ret->codec == 0 ? ret->stored_len != CHUNK_SIZE + tag : ret->stored_len <= tag || ret->stored_len >= CHUNK_SIZE + tag)
+	if (ret->nr_helpers > CHUNK_LEAVES || !lengths_ok(ret, sealed ? SEAL_TAG_SIZE : 0))
 		return err_set(e, ERR_CORRUPT, 0, "a record of %u bytes", ret->stored_len);
 	return 0;
+}
+
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e)
+{
+	if (fmt_get_pack_record(b, sealed, ret, e) < 0)
+		return -1;
+	return ret->kind == FMT_WHOLE ? 0 : err_set(e, ERR_CORRUPT, 0, "a record of unknown kind %u, codec %u", ret->kind, ret->codec);
 }
 
 void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t)

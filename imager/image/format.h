@@ -22,6 +22,7 @@
 #define FMT_BAD_SIZE      24U
 
 #define FMT_MAX_CORE      ((uint64_t)1 << 30)
+#define FMT_MAX_LOCS      ((uint64_t)8 << 30)
 #define FMT_MAX_SMALL     ((uint64_t)1 << 20) /* ENVL, KEYS, CSIG, SIGS */
 #define FMT_MAX_BAD       ((uint64_t)1 << 24) /* ranges */
 #define FMT_MAX_DISK_BYTES ((uint64_t)1 << 50)
@@ -31,6 +32,15 @@
 #define FMT_MAX_RATIO     256U
 
 enum fmt_feature { FMT_FEATURE_ENCRYPTED = 1 };
+
+/* Bits of the mandatory features. */
+#define FMT_HAS_COMPOSED  ((uint64_t)1 << 1)
+#define FMT_IN_PACKS      ((uint64_t)1 << 4)
+#define FMT_IS_PACK       ((uint64_t)1 << 5)
+#define FMT_IS_REPOSITORY ((uint64_t)1 << 6)
+
+enum fmt_record_kind { FMT_WHOLE = 1, FMT_COMPOSED = 2 };
+
 enum fmt_part_flags { FMT_MANDATORY = 1, FMT_ZSTD = 2, FMT_ENCRYPTED = 4 };
 
 struct fmt_part {
@@ -46,7 +56,9 @@ struct fmt_preamble {
 };
 
 struct fmt_record {
-	uint8_t codec;
+	uint8_t kind, codec;
+	uint16_t nr_helpers; /* of a composed one */
+	uint32_t raw_len;    /* what the payload's leaves are when unpacked: CHUNK_SIZE, or of a composed one its new leaves */
 	uint64_t chunk, number;
 	uint8_t origin[16], id[32];
 	uint32_t stored_len, crc;
@@ -66,13 +78,18 @@ bool fmt_is_sealed(const char *type);
 /* fmt_is_frame - is this exactly one zstd frame (RFC 8878 §3.1.1) without a dictionary, whose content size is raw_len? */
 bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len);
 
-/* Encoders fill a buffer of the structure's size; decoders check CRC, magic, reserved fields and ranges: ERR_CORRUPT, ERR_UNSUPPORTED. */
+/*
+ * Encoders fill a buffer of the structure's size; decoders check CRC, magic, reserved fields and ranges: ERR_CORRUPT, ERR_UNSUPPORTED.
+ * @features: the mandatory ones that the caller can read; others are refused by name
+ */
 void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p);
-int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], struct fmt_preamble *ret, struct err *e);
+int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], uint64_t features, struct fmt_preamble *ret, struct err *e);
 void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p);
 int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct err *e);
 void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r);
-int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e); /* sealed: in an encrypted image */
+/* fmt_get_record - of an image file, where every record is whole; fmt_get_pack_record - composed ones too. @sealed: in an encrypted image */
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e);
+int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e);
 void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t);
 int fmt_get_trailer(const uint8_t b[FMT_TRAILER_SIZE], struct fmt_trailer *ret, struct err *e);
 

@@ -3,6 +3,7 @@
 #include "imager/image/reader_parts.h"
 
 #include "base/arith.h"
+#include "base/blk.h"
 #include "base/hash.h"
 #include "imager/image/rules.h"
 
@@ -19,7 +20,7 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 	/* O_NONBLOCK: a named pipe that nobody writes yet is opened, and waited for where it can be stopped. */
 	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 	if (r->s.fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", path);
+		return errno == ENOENT ? err_set(e, ERR_USAGE, errno, "opening '%s'", path) : blk_not_opened(path, errno, e);
 	if (stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
 		return -1;
 	if (!(r->payload = malloc(CHUNK_PAYLOAD_MAX)))
@@ -54,8 +55,7 @@ static void tell_of_signing(const char *path, struct err *e)
 		err_hint(e, "signing it was cut short, and '%.80s.sign' holds what is missing: the same 'calco sign' finishes it", path);
 }
 
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
-	const struct progress *p, struct err *e)
+static struct img_reader *new_reader(struct err *e)
 {
 	struct img_reader *r = alloc_array(1, sizeof(*r));
 
@@ -65,6 +65,33 @@ struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_ba
 	}
 	r->s.fd = -1;
 	r->owns_manifest = true;
+	return r;
+}
+
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
+	struct err *e)
+{
+	struct img_reader *r = new_reader(e);
+
+	if (!r) {
+		packs->ops->close(packs);
+		return NULL;
+	}
+	r->packs = packs;
+	r->access = a;
+	if (open_image(r, name, fd, false, p, e) == 0)
+		return r;
+	img_reader_close(r);
+	return NULL;
+}
+
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
+	const struct progress *p, struct err *e)
+{
+	struct img_reader *r = new_reader(e);
+
+	if (!r)
+		return NULL;
 	r->access = a;
 	if (open_image(r, path, fd, front_to_back, p, e) == 0)
 		return r;
@@ -84,6 +111,9 @@ void img_reader_close(struct img_reader *r)
 		close(r->s.fd);
 	if (r->owns_manifest)
 		img_manifest_free(r->m);
+	if (r->packs)
+		r->packs->ops->close(r->packs);
+	locations_free(r->located.l);
 	stream_close(&r->s);
 	chunk_codec_free(r->codec);
 	seal_box_free(r->s.box);
@@ -119,6 +149,11 @@ struct img_manifest *img_reader_take_manifest(struct img_reader *r)
 bool img_reader_seekable(const struct img_reader *r)
 {
 	return r->s.seekable;
+}
+
+const struct img_locations *img_reader_locations(const struct img_reader *r)
+{
+	return r->located.l;
 }
 
 uint64_t img_reader_size(const struct img_reader *r)
@@ -200,19 +235,53 @@ static int this_record(struct img_reader *r, const struct img_cursor *at, struct
 		memcpy(r->m->ids[at->present], p->id, IMG_ID_SIZE);
 	ret->is_zero = false;
 	memcpy(ret->id, p->id, IMG_ID_SIZE);
-	ret->codec = p->codec;
-	ret->stored_len = p->stored_len;
-	ret->crc = p->crc;
+	ret->head = *p;
 	ret->file_offset = r->pending_offset;
-	memcpy(ret->head, r->pending_head, sizeof(ret->head));
+	memcpy(ret->sealed_head, r->pending_head, sizeof(ret->sealed_head));
+	ret->located = NULL;
 	r->has_pending = false;
 	return stream_read(&r->s, payload, p->stored_len, e);
+}
+
+/* Of a version: the record of a chunk, from its pack. */
+static int located_next(struct img_reader *r, const struct img_cursor *at, struct img_record *ret, uint8_t *payload, struct err *e)
+{
+	const struct img_where *where = &r->located.l->chunks[at->present];
+
+	ret->file_offset = where->offset;
+	ret->located = &r->located;
+	ret->is_zero = !where->offset;
+	memcpy(ret->id, r->m->ids[at->present], IMG_ID_SIZE);
+	if (ret->is_zero && memcmp(ret->id, chunk_zero_id(r->codec), IMG_ID_SIZE))
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the record of chunk %llu is missing", r->name, (unsigned long long)at->chunk);
+	if (ret->is_zero)
+		return 0;
+	if (located_read(&r->located, where, &ret->head, payload, e) < 0)
+		return -1;
+	if (memcmp(ret->head.id, ret->id, IMG_ID_SIZE))
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the record of chunk %llu is not the one the ids name", r->name, (unsigned long long)at->chunk);
+	return 0;
+}
+
+static int version_next(struct img_reader *r, struct img_record *ret, uint8_t *payload, struct err *e)
+{
+	struct img_cursor at = r->at;
+
+	if (!img_cursor_next(r->m, &at))
+		return 0;
+	ret->at = at;
+	if (located_next(r, &at, ret, payload, e) < 0)
+		return -1;
+	r->at = at;
+	return 1;
 }
 
 int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *payload, struct err *e)
 {
 	struct img_cursor at = r->at;
 
+	if (r->packs)
+		return version_next(r, ret, payload, e);
 	if (look_ahead(r, e) < 0)
 		return -1;
 	bool more = img_cursor_next(r->m, &at);
@@ -229,6 +298,13 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 	return 1;
 }
 
+static int unpack(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint32_t len, uint8_t *content, struct err *e)
+{
+	if (rec->head.kind == FMT_COMPOSED)
+		return located_compose(rec->located, codec, &rec->head, payload, content, e);
+	return chunk_unpack(codec, rec->head.codec, payload, len, content, e);
+}
+
 int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload,
 	uint8_t *content, struct err *e)
 {
@@ -241,12 +317,12 @@ int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const st
 		memset(content, 0, CHUNK_SIZE);
 		return rules_content(m, &rec->at, content, e);
 	}
-	if (crc32_of(payload, rec->stored_len) != rec->crc)
+	if (crc32_of(payload, rec->head.stored_len) != rec->head.crc)
 		return err_set(e, ERR_CORRUPT, 0, "chunk %llu is damaged (checksum)", (unsigned long long)rec->at.chunk);
-	uint32_t len = rec->stored_len;
-	if (m->seal && chunk_open(codec, rec->head, payload, len, &payload, &len, e) < 0)
+	uint32_t len = rec->head.stored_len;
+	if (m->seal && chunk_open(codec, rec->sealed_head, payload, len, &payload, &len, e) < 0)
 		return -1;
-	if (chunk_unpack(codec, rec->codec, payload, len, content, e) < 0)
+	if (unpack(codec, rec, payload, len, content, e) < 0)
 		return -1;
 	if (chunk_id(codec, content, id, &is_zero, e) < 0)
 		return -1;
@@ -260,6 +336,8 @@ int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const st
 
 int img_reader_finish(struct img_reader *r, struct err *e)
 {
+	if (r->packs)
+		return 0; /* all that stands in the version file was read when it was opened */
 	if (!r->s.seekable)
 		return reader_pipe_tail(r, e);
 	if (stream_skip_unknown(&r->s, e) < 0)
@@ -270,11 +348,27 @@ int img_reader_finish(struct img_reader *r, struct err *e)
 	return 0;
 }
 
+/* Each record has a place of its own: the next one is as good as if this had been. */
+static int version_resync(struct img_reader *r, struct img_record *ret)
+{
+	struct img_cursor at = r->at;
+
+	if (!img_cursor_next(r->m, &at))
+		return 0;
+	memset(ret, 0, sizeof(*ret));
+	ret->at = at;
+	ret->file_offset = r->located.l->chunks[at.present].offset;
+	r->at = at;
+	return 1;
+}
+
 int img_reader_resync(struct img_reader *r, struct img_record *ret)
 {
 	const uint8_t *zero = chunk_zero_id(r->codec);
 	struct img_cursor at = r->at;
 
+	if (r->packs)
+		return version_resync(r, ret);
 	if (!r->index)
 		return 0;
 	/* What failed is the next chunk that has a record, or should have one; zero chunks before it are sound. */
@@ -294,30 +388,32 @@ int img_reader_resync(struct img_reader *r, struct img_record *ret)
 	return 1;
 }
 
+/* The same for a file, wherever its walk stands. */
+static int indexed_record(struct img_reader *r, struct img_record *rec, struct err *e)
+{
+	uint64_t at = r->index[rec->at.present];
+	uint8_t b[FMT_RECORD_SIZE];
+
+	rec->is_zero = !at;
+	memcpy(rec->id, r->m->ids[rec->at.present], IMG_ID_SIZE);
+	if (rec->is_zero && memcmp(rec->id, chunk_zero_id(r->codec), IMG_ID_SIZE))
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the record of chunk %llu is missing", r->name, (unsigned long long)rec->at.chunk);
+	if (rec->is_zero)
+		return 0;
+	struct stream s = r->s;
+	stream_seek(&r->s, r->s.pos); /* the buffer is shared and will hold something else */
+	stream_seek(&s, at);
+	if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, r->s.sealed, &rec->head, e) < 0)
+		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
+	memcpy(rec->sealed_head, b, sizeof(b));
+	return stream_read(&s, r->payload, rec->head.stored_len, e);
+}
+
 int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *content, struct err *e)
 {
 	const struct img_region *reg = &r->m->regions[region];
-	struct img_record rec = { .at = { .region = region, .i = i, .chunk = reg->first_chunk + i } };
-	struct fmt_record head;
-	uint8_t b[FMT_RECORD_SIZE];
+	struct img_record rec = { .at = { .region = region, .i = i, .chunk = reg->first_chunk + i, .present = img_present_index(reg, i) } };
 
-	rec.at.present = img_present_index(reg, i);
-	rec.is_zero = !r->index[rec.at.present];
-	memcpy(rec.id, r->m->ids[rec.at.present], IMG_ID_SIZE);
-	if (rec.is_zero && memcmp(rec.id, chunk_zero_id(r->codec), IMG_ID_SIZE))
-		return err_set(e, ERR_CORRUPT, 0, "'%s': the record of chunk %llu is missing", r->name, (unsigned long long)rec.at.chunk);
-	if (!rec.is_zero) {
-		struct stream s = r->s;
-		stream_seek(&r->s, r->s.pos); /* the buffer is shared and will hold something else */
-		stream_seek(&s, r->index[rec.at.present]);
-		if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, r->s.sealed, &head, e) < 0)
-			return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)r->index[rec.at.present]);
-		rec.codec = head.codec;
-		rec.stored_len = head.stored_len;
-		rec.crc = head.crc;
-		memcpy(rec.head, b, sizeof(b));
-		if (stream_read(&s, r->payload, rec.stored_len, e) < 0)
-			return -1;
-	}
-	return img_decode(r->codec, r->m, &rec, r->payload, content, e);
+	int failed = r->packs ? located_next(r, &rec.at, &rec, r->payload, e) : indexed_record(r, &rec, e);
+	return failed < 0 ? -1 : img_decode(r->codec, r->m, &rec, r->payload, content, e);
 }

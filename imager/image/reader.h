@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "base/progress.h"
 #include "imager/image/chunk.h"
+#include "imager/image/format.h"
 #include "imager/image/manifest.h"
 
 #include <stdbool.h>
@@ -17,6 +18,9 @@
 
 struct img_access;
 struct img_reader;
+struct img_locations;
+struct img_packs;
+struct located;
 
 /* A place in the file: for telling where it is damaged. */
 struct img_place {
@@ -51,6 +55,15 @@ struct img_reader *img_reader_open_with(const char *path, int fd, const struct i
  */
 struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
 	const struct progress *p, struct err *e);
+
+/*
+ * img_reader_open_version - a version of a repository: everything but the records is in a file of its own
+ * @name: for messages; @fd: the version file, not closed
+ * @packs: where the records are; owned by the reader from now on, also when it fails
+ */
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
+	struct err *e);
+
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
 
@@ -58,6 +71,8 @@ AUTO_DEFINE(img_reader, img_reader_close)
 const struct img_manifest *img_reader_manifest(const struct img_reader *r);
 struct img_manifest *img_reader_take_manifest(struct img_reader *r);
 bool img_reader_seekable(const struct img_reader *r);
+/* img_reader_locations - of a version in a repository: its location table, borrowed; NULL for a file */
+const struct img_locations *img_reader_locations(const struct img_reader *r);
 /* img_reader_place - what was begun to be read last: after a failure, where it is */
 const struct img_place *img_reader_place(const struct img_reader *r);
 /* img_reader_size - bytes of the file, or of what was read of a pipe */
@@ -76,11 +91,10 @@ struct img_record {
 	struct img_cursor at; /* which chunk */
 	bool is_zero;         /* no record: all zero; the fields below are then unset but for id */
 	uint8_t id[IMG_ID_SIZE];
-	uint8_t codec;
-	uint32_t stored_len;
-	uint32_t crc;         /* of the payload; checked by img_decode() */
-	uint64_t file_offset; /* of the record's header */
-	uint8_t head[96];     /* the record's header as stored: decryption authenticates it */
+	struct fmt_record head; /* its CRC of the payload is checked by img_decode() */
+	uint8_t sealed_head[96]; /* the header as stored: decryption authenticates it */
+	uint64_t file_offset; /* of the record's header; in its pack */
+	const struct located *located; /* NULL for a record of a file; borrowed from the reader, for composed ones */
 };
 
 /*

@@ -44,8 +44,12 @@ static int read_preamble(struct img_reader *r, struct err *e)
 	stream_at(&r->s, "", 0, FMT_PREAMBLE_SIZE);
 	if (stream_read(&r->s, pre, sizeof(pre), e) < 0)
 		return -1;
-	if (fmt_get_preamble(pre, &r->preamble, e) < 0)
+	if (fmt_get_preamble(pre, r->packs ? FMT_IN_PACKS | FMT_HAS_COMPOSED : 0, &r->preamble, e) < 0)
 		return err_wrap(e, "'%s'", r->name);
+	if (r->packs && (!(r->preamble.mandatory & FMT_IN_PACKS) || !r->s.seekable))
+		return err_set(e, ERR_CORRUPT, 0, "'%s' is not a version of a repository", r->name);
+	if (r->packs && r->preamble.mandatory & FMT_FEATURE_ENCRYPTED)
+		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' is a version in an encrypted repository, which this version cannot read", r->name);
 	r->s.sealed = r->preamble.mandatory & FMT_FEATURE_ENCRYPTED;
 	r->s.pack_id = r->preamble.pack_id;
 	if (r->s.sealed || !r->access || !img_keys_given(&r->access->keys))
@@ -212,12 +216,28 @@ static int read_tail(struct img_reader *r, uint8_t **ret_ids, struct err *e)
 	return 0;
 }
 
+/* INDX in the file's byte order; of a version LOCS, which is decoded at once. */
+static int read_index(struct img_reader *r, uint8_t **ret, struct err *e)
+{
+	uint64_t index_len = r->m->nr_present * 8;
+	AUTO_FREE uint8_t *table = NULL;
+	size_t len;
+
+	if (!r->packs)
+		return stream_part(&r->s, "INDX", index_len, index_len, ret, &len, e);
+	if (stream_part(&r->s, "LOCS", FMT_MAX_LOCS, UINT64_MAX, &table, &len, e) < 0)
+		return -1;
+	if (!(r->located.l = locations_decode(table, len, r->m->nr_present, e)))
+		return err_wrap(e, "'%s'", r->name);
+	r->located.packs = r->packs;
+	return 0;
+}
+
 /* INDX and TRLR. *ret_index is in the file's byte order. */
 static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **ret_index, struct fmt_trailer *ret, struct err *e)
 {
 	AUTO_FREE uint8_t *signatures = NULL;
 	AUTO_FREE uint8_t *trailer = NULL;
-	uint64_t index_len = r->m->nr_present * 8;
 	size_t len;
 
 	int n = stream_next_is(&r->s, "SIGS", e);
@@ -235,11 +255,11 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 		return -1;
 	if (stream_skip_unknown(&r->s, e) < 0) {
 		if (r->s.seekable && r->s.place.start == r->index_offset)
-			stream_at(&r->s, "INDX", r->index_offset, FMT_PART_SIZE);
+			stream_at(&r->s, r->packs ? "LOCS" : "INDX", r->index_offset, FMT_PART_SIZE);
 		return -1;
 	}
 	*ret_index_offset = r->s.pos;
-	if (stream_part(&r->s, "INDX", index_len, index_len, ret_index, &len, e) < 0)
+	if (read_index(r, ret_index, e) < 0)
 		return -1;
 	if (stream_part(&r->s, "TRLR", FMT_TRAILER_SIZE, FMT_TRAILER_SIZE, &trailer, &len, e) < 0)
 		return -1;
@@ -275,6 +295,18 @@ static int decode_index(struct img_reader *r, const uint8_t *p, uint64_t head_en
 		nr++;
 	}
 	if (nr != nr_records)
+		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
+	return 0;
+}
+
+/* Of a version: nothing stands between head and tail, and the table names as many records as the trailer. */
+static int check_locations(const struct img_reader *r, uint64_t head_end, uint64_t nr_records, struct err *e)
+{
+	uint64_t nr = 0;
+
+	for (uint64_t i = 0; i < r->located.l->nr_chunks; i++)
+		nr += r->located.l->chunks[i].offset != 0;
+	if (nr != nr_records || r->cids_offset != head_end)
 		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
 	return 0;
 }
@@ -332,6 +364,8 @@ int reader_file_tail(struct img_reader *r, struct err *e)
 	if (r->s.pos != r->s.size || check_trailer(r, &t, index_offset, e) < 0)
 		return err_set(e, ERR_CORRUPT, 0, "'%s': the trailer does not belong to this image", r->name);
 	r->m->ids = (uint8_t(*)[IMG_ID_SIZE])take(&ids);
+	if (r->packs)
+		return check_locations(r, head_end, t.nr_records, e);
 	if (decode_index(r, index, head_end, t.nr_records, e) < 0) {
 		stream_at(&r->s, "INDX", index_offset, 0);
 		return -1;

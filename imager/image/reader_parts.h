@@ -5,6 +5,7 @@
 
 #include "imager/image/access.h"
 #include "imager/image/format.h"
+#include "imager/image/located.h"
 #include "imager/image/reader.h"
 #include "imager/image/stream.h"
 
@@ -20,6 +21,8 @@ struct img_reader {
 	struct chunk_codec *codec;  /* for img_reader_chunk() and the id of zeros */
 	uint64_t cids_offset;       /* of a file; of a pipe once it was reached */
 	uint64_t index_offset;      /* of a file, as its trailer says */
+	struct img_packs *packs;    /* of a version in a repository, else NULL; owned */
+	struct located located;     /* of a version: its location table takes the place of the index */
 	uint64_t *index;            /* of a file: offset of each present chunk's record, 0: none */
 	uint64_t end_record;        /* of a file: place in ids behind the last chunk that has a record */
 	struct img_cursor at;       /* the chunk given out last */

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #define BUFFER_SIZE ((size_t)256 << 10)
 #define STEP        ((size_t)16 << 20) /* memory for a payload grows with what really comes */
@@ -169,6 +170,8 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 	if (!raw)
 		return err_nomem(e, "a part of the image");
 	size_t n = ZSTD_decompress(raw, raw_len, stored, len);
+	if (ZSTD_isError(n) && ZSTD_getErrorCode(n) == ZSTD_error_memory_allocation)
+		return err_nomem(e, "decompression");
 	if (ZSTD_isError(n) || n != raw_len)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' does not decompress", type);
 	*ret = take(&raw);
@@ -178,7 +181,7 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 /* Types that have a place of their own, where they are asked for. */
 static bool is_known(const uint8_t *type)
 {
-	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "TRLR" };
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "LOCS", "PTOC", "TRLR" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(type, known[i], 4))
@@ -193,7 +196,8 @@ static int unknown_mandatory(const struct stream *s, const struct fmt_part *p, s
 
 static bool may_shrink(const char *type)
 {
-	return !strcmp(type, "CORE") || !strcmp(type, "ENVL") || !strcmp(type, "BADR") || !strcmp(type, "INDX");
+	return !strcmp(type, "CORE") || !strcmp(type, "ENVL") || !strcmp(type, "BADR") || !strcmp(type, "INDX") ||
+		!strcmp(type, "LOCS") || !strcmp(type, "PTOC");
 }
 
 /* In an encrypted image each of these is, and in another none: a part in clear is never taken for one that was encrypted. */

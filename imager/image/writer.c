@@ -1,19 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Writing an image; see writer.h. Everything goes through one buffer of 1 MiB, front to back. The ids and the index are kept
- * in memory until the end: 40 bytes for each present chunk.
+ * Writing an image; see writer.h. The ids and the index are kept in memory until the end: 40 bytes for each present chunk.
  */
 #include "imager/image/writer.h"
 
 #include "base/arith.h"
 #include "base/buf.h"
+#include "base/file_out.h"
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/random.h"
-#include "base/wait.h"
-#include "base/write_behind.h"
 #include "imager/image/format.h"
 #include "imager/image/keys.h"
+#include "imager/image/locations.h"
 #include "imager/image/seal.h"
 #include "imager/image/sigs.h"
 
@@ -26,7 +25,7 @@
 #include <sys/stat.h>
 #include <zstd.h>
 
-#define BUFFER_SIZE ((size_t)1 << 20)
+#define COPY_SIZE ((size_t)256 << 10)
 
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
@@ -35,64 +34,18 @@ struct img_writer {
 	const struct key *signer;  /* borrowed; NULL: signatures are left free */
 	int fd;
 	bool owns_fd, committed;
-	bool waits;          /* a pipe: what is written may be long in being taken */
-	const struct progress *p; /* borrowed; asked while it waits */
-	uint8_t *buffer;
-	size_t buffered;
-	uint64_t written;    /* bytes given to emit(), buffered ones included */
-	struct write_behind behind;
+	struct file_out out;
 	uint64_t *index;     /* for each present chunk */
 	uint64_t nr_put, nr_records;
 	uint64_t next_chunk; /* lowest number the next put may have */
 	uint64_t cids_offset, index_offset;
+	const struct img_locations *locations; /* of a version, else NULL; borrowed */
+	uint64_t features;
 };
-
-static int write_all(struct img_writer *w, const uint8_t *p, size_t len, struct err *e)
-{
-	while (len) {
-		if (w->waits && wait_writable(w->fd, w->path, w->p, e) < 0)
-			return -1;
-		ssize_t n = write(w->fd, p, w->waits ? min_u64(len, PIPE_BUF) : len);
-		if (n < 0 && (errno == EINTR || errno == EAGAIN))
-			continue;
-		if (n < 0 && errno == ENOSPC) {
-			err_set(e, ERR_FAILED, ENOSPC, "writing '%s'", w->path);
-			return err_hint(e, "free some space where the image is to lie, or choose another place");
-		}
-		if (n <= 0)
-			return err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "writing '%s'", w->path);
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
-static int drain(struct img_writer *w, struct err *e)
-{
-	size_t n = w->buffered;
-
-	w->buffered = 0;
-	return write_all(w, w->buffer, n, e);
-}
 
 static int emit(struct img_writer *w, const void *data, size_t len, struct err *e)
 {
-	const uint8_t *p = data;
-
-	while (len) {
-		size_t n = len < BUFFER_SIZE - w->buffered ? len : BUFFER_SIZE - w->buffered;
-		memcpy(w->buffer + w->buffered, p, n);
-		w->buffered += n;
-		w->written += n;
-		p += n;
-		len -= n;
-		if (w->buffered == BUFFER_SIZE) {
-			if (drain(w, e) < 0)
-				return -1;
-			write_behind(&w->behind, w->fd, BUFFER_SIZE);
-		}
-	}
-	return 0;
+	return file_out_add(&w->out, data, len, e);
 }
 
 static int seal_part(struct img_writer *w, struct fmt_part *p, const void *in, uint8_t *out, struct err *e)
@@ -156,7 +109,7 @@ static int emit_signatures(struct img_writer *w, enum sigs_part part, struct err
 
 static int emit_head(struct img_writer *w, struct err *e)
 {
-	struct fmt_preamble pre = { 0 };
+	struct fmt_preamble pre = { .mandatory = w->features };
 	uint8_t b[FMT_PREAMBLE_SIZE];
 	AUTO_FREE uint8_t *core = NULL;
 	AUTO_FREE uint8_t *envelope = NULL;
@@ -173,7 +126,7 @@ static int emit_head(struct img_writer *w, struct err *e)
 	hasher_add(h, core, core_len);
 	hasher_end(h, w->m->core_hash);
 	memcpy(pre.pack_id, w->m->pack_id, 16);
-	pre.mandatory = w->m->seal ? FMT_FEATURE_ENCRYPTED : 0;
+	pre.mandatory |= w->m->seal ? FMT_FEATURE_ENCRYPTED : 0;
 	fmt_put_preamble(b, &pre);
 	if (hasher_check(h, e) < 0 || emit(w, b, sizeof(b), e) < 0)
 		return -1;
@@ -228,11 +181,10 @@ static int open_part(struct img_writer *w, struct err *e)
 static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 {
 	w->m = m;
-	w->buffer = malloc(BUFFER_SIZE);
 	w->index = alloc_array(m->nr_present, sizeof(*w->index));
 	if (!m->ids)
 		m->ids = alloc_array(m->nr_present, IMG_ID_SIZE);
-	if (!w->buffer || !w->index || !m->ids)
+	if (!w->index || !m->ids)
 		return err_nomem(e, "the index of the image");
 	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
 		return -1;
@@ -257,12 +209,11 @@ struct img_writer *img_writer_open_signed(const char *path, int fd, struct img_m
 		return NULL;
 	}
 	w->fd = fd;
-	w->p = p;
 	w->signer = k;
-	w->waits = fd >= 0 && wait_is_needed(fd);
 	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
 		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
-	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) && emit_head(w, e) == 0) {
+	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) &&
+		   file_out_open(&w->out, w->fd, w->path, p, e) == 0 && emit_head(w, e) == 0) {
 		return w;
 	}
 	img_writer_close(w);
@@ -275,12 +226,13 @@ int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID
 	if (w->nr_put == w->m->nr_present || chunk < w->next_chunk)
 		return err_set(e, ERR_FAILED, 0, "chunk %llu was put out of order", (unsigned long long)chunk);
 	memcpy(w->m->ids[w->nr_put], id, IMG_ID_SIZE);
-	w->index[w->nr_put] = payload ? w->written : 0;
+	w->index[w->nr_put] = payload ? w->out.written : 0;
 	w->nr_put++;
 	w->next_chunk = chunk + 1;
 	if (!payload)
 		return 0;
-	struct fmt_record r = { .codec = codec, .chunk = chunk, .number = w->nr_put - 1, .stored_len = stored_len, .crc = payload_crc };
+	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = w->nr_put - 1, .stored_len = stored_len,
+		.crc = payload_crc };
 	uint8_t head[FMT_RECORD_SIZE];
 	w->nr_records++;
 	memcpy(r.origin, w->m->pack_id, 16);
@@ -305,7 +257,7 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	AUTO_FREE uint8_t *bad_bytes = bad.p;
 	if (bad.failed)
 		return err_nomem(e, "the bad ranges");
-	w->cids_offset = w->written;
+	w->cids_offset = w->out.written;
 	if (emit_part(w, "CIDS", FMT_MANDATORY, m->ids, m->nr_present * IMG_ID_SIZE, e) < 0)
 		return -1;
 	if (emit_part(w, "BADR", FMT_MANDATORY | FMT_ZSTD, bad_bytes, bad.len, e) < 0)
@@ -318,20 +270,33 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	return emit_signatures(w, SIGS_ROOT, e);
 }
 
-static int emit_index_and_trailer(struct img_writer *w, struct err *e)
+static int emit_index(struct img_writer *w, struct err *e)
 {
-	uint8_t trailer[FMT_TRAILER_SIZE];
-
 	/* In place: the index is not needed any more in the machine's byte order. */
 	for (uint64_t i = 0; i < w->nr_put; i++) {
 		uint64_t v = w->index[i];
 		put_le64((uint8_t *)&w->index[i], 0, v);
 	}
-	w->index_offset = w->written;
-	if (emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e) < 0)
+	w->index_offset = w->out.written;
+	return emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e);
+}
+
+static int emit_locations(struct img_writer *w, struct err *e)
+{
+	AUTO_FREE uint8_t *table = NULL;
+	size_t len;
+
+	if (locations_encode(w->locations, &table, &len, e) < 0)
 		return -1;
+	w->index_offset = w->out.written;
+	return emit_part(w, "LOCS", FMT_MANDATORY | FMT_ZSTD, table, len, e);
+}
+
+static int emit_trailer(struct img_writer *w, struct err *e)
+{
+	uint8_t trailer[FMT_TRAILER_SIZE];
 	struct fmt_trailer t = {
-		.file_len = w->written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
+		.file_len = w->out.written + FMT_PART_SIZE + FMT_TRAILER_SIZE,
 		.cids_offset = w->cids_offset,
 		.index_offset = w->index_offset,
 		.nr_present = w->nr_put,
@@ -366,7 +331,7 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 	if (w->nr_put != w->m->nr_present)
 		return err_set(e, ERR_FAILED, 0, "%llu of %llu chunks are missing", (unsigned long long)(w->m->nr_present - w->nr_put),
 			(unsigned long long)w->m->nr_present);
-	if (emit_ids_and_root(w, e) < 0 || emit_index_and_trailer(w, e) < 0 || drain(w, e) < 0)
+	if (emit_ids_and_root(w, e) < 0 || emit_index(w, e) < 0 || emit_trailer(w, e) < 0 || file_out_drain(&w->out, e) < 0)
 		return -1;
 	if (w->owns_fd)
 		return give_name(w, e);
@@ -374,9 +339,63 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 	return 0;
 }
 
+int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, const struct key *k, struct err *e)
+{
+	struct img_writer w = { .m = m, .fd = fd, .signer = k, .locations = l, .nr_put = m->nr_present };
+
+	w.features = FMT_IN_PACKS | (has_composed ? FMT_HAS_COMPOSED : 0);
+	for (uint64_t i = 0; i < l->nr_chunks; i++)
+		w.nr_records += l->chunks[i].offset != 0;
+	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
+		return -1;
+	int r = file_out_open(&w.out, fd, name, NULL, e);
+	if (r == 0 && (emit_head(&w, e) < 0 || emit_ids_and_root(&w, e) < 0 || emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0))
+		r = -1;
+	if (r == 0)
+		r = file_out_drain(&w.out, e);
+	file_out_close(&w.out);
+	return r;
+}
+
+static int read_exactly(int fd, uint64_t at, void *buf, size_t len, const char *name, struct err *e)
+{
+	ssize_t n = pread(fd, buf, len, (off_t)at);
+
+	return n == (ssize_t)len ? 0 : err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "reading '%s'", name);
+}
+
+/* Everything before the table is copied byte by byte: signatures and what a later version added stay what they are. */
+int img_version_relocate(const char *name, int from, int to, const struct img_locations *l, struct err *e)
+{
+	uint8_t trailer[FMT_TRAILER_SIZE];
+	struct fmt_trailer t;
+	struct stat st;
+	AUTO_FREE uint8_t *block = malloc(COPY_SIZE);
+
+	if (!block)
+		return err_nomem(e, "a copy buffer");
+	if (fstat(from, &st) < 0 || st.st_size < (off_t)(FMT_PART_SIZE + FMT_TRAILER_SIZE))
+		return err_set(e, ERR_FAILED, errno, "reading '%s'", name);
+	if (read_exactly(from, (uint64_t)st.st_size - FMT_TRAILER_SIZE, trailer, sizeof(trailer), name, e) < 0 || fmt_get_trailer(trailer, &t, e) < 0)
+		return -1;
+	struct img_manifest m = { .nr_disks = 0 }; /* what the trailer repeats */
+	struct img_writer w = { .m = &m, .fd = to, .locations = l, .nr_put = t.nr_present, .nr_records = t.nr_records, .cids_offset = t.cids_offset };
+	memcpy(m.pack_id, t.pack_id, sizeof(m.pack_id));
+	memcpy(m.root, t.root, sizeof(m.root));
+	int r = file_out_open(&w.out, to, name, NULL, e);
+	for (uint64_t at = 0; r == 0 && at < t.index_offset; at += COPY_SIZE) {
+		size_t n = (size_t)min_u64(t.index_offset - at, COPY_SIZE);
+		r = read_exactly(from, at, block, n, name, e) < 0 ? -1 : emit(&w, block, n, e);
+	}
+	if (r == 0 && (emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0 || file_out_drain(&w.out, e) < 0))
+		r = -1;
+	file_out_close(&w.out);
+	return r;
+}
+
 uint64_t img_writer_bytes(const struct img_writer *w)
 {
-	return w->written;
+	return w->out.written;
 }
 
 void img_writer_close(struct img_writer *w)
@@ -389,7 +408,7 @@ void img_writer_close(struct img_writer *w)
 		close(w->fd);
 	}
 	seal_box_free(w->box);
-	free(w->buffer);
+	file_out_close(&w->out);
 	free(w->index);
 	free(w);
 }

@@ -6,6 +6,7 @@
 #include "imager/job/batch.h"
 
 #include "base/arith.h"
+#include "imager/job/twins.h"
 
 #include <string.h>
 
@@ -27,7 +28,7 @@ void batch_release(struct batch *b)
 	b->data = NULL;
 }
 
-/* Read by halves down to single sectors; those that cannot be read become zero and are reported. */
+/* Read by halves down to single sectors; those that cannot be read come from another place that holds the same, or become zero, and are reported. */
 static int read_carefully(struct batch_reader *r, uint32_t disk, uint64_t off, uint8_t *buf, uint32_t len, struct err *e)
 {
 	struct blk_source *src = r->disks[disk];
@@ -38,6 +39,8 @@ static int read_carefully(struct batch_reader *r, uint32_t disk, uint64_t off, u
 	if (!r->bad || !blk_is_medium_error(e))
 		return -1;
 	if (off / sector == (off + len - 1) / sector) {
+		if (r->twins && twins_read(r->twins, r->disks, disk, off, buf, len))
+			return r->found(r->bad_arg, disk, off, len, e);
 		memset(buf, 0, len);
 		return r->bad(r->bad_arg, disk, off + (r->shift ? r->shift[disk] : 0), len, e);
 	}

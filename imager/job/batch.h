@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct twins;
+
 #define BATCH_CHUNKS 4U
 
 struct batch {
@@ -40,6 +42,9 @@ struct batch_reader {
 	size_t only_region;               /* SIZE_MAX: all */
 	/* Unreadable bytes: NULL: an error ends it. Else they read as zero and are reported here, sector by sector, ascending. */
 	int (*bad)(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e);
+	/* NULL, or where else to look for them, without shift: what is found there is reported as found instead. */
+	const struct twins *twins;
+	int (*found)(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e);
 	void *bad_arg;
 	struct img_cursor at;             /* the chunk read last; img_cursor_begin() first */
 	bool has_next;                    /* at was moved to a chunk that is not read yet */

@@ -15,10 +15,13 @@
 #include "imager/disk/guard.h"
 #include "imager/image/chunk.h"
 #include "imager/image/slots.h"
+#include "imager/image/store.h"
 #include "imager/image/writer.h"
 #include "imager/job/batch.h"
 #include "imager/job/cores.h"
 #include "imager/job/plan.h"
+#include "imager/job/twins.h"
+#include "imager/repo/store.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -33,16 +36,11 @@ struct capture {
 	struct blk_source *seen[IMG_MAX_DISKS]; /* what is captured: the sources, or the overlays over them */
 	bool claimed[IMG_MAX_DISKS]; /* nobody else can mount it meanwhile */
 	struct batch_reader reader;
-	struct img_writer *writer;
-	uint64_t total, done, nr_zero, bad_bytes;
-};
-
-/* What one chunk becomes. */
-struct packed_chunk {
-	uint8_t id[IMG_ID_SIZE];
-	bool is_zero;
-	uint8_t codec;
-	uint32_t len, crc;
+	struct img_store *store;
+	struct twins twins;
+	struct img_range *recovered; /* unreadable, but found elsewhere */
+	size_t nr_recovered;
+	uint64_t total, done, nr_zero, bad_bytes, recovered_bytes;
 };
 
 struct capture_item {
@@ -98,30 +96,51 @@ static int read_batch(void *arg, void *item, struct err *e)
 static int seal_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, const uint8_t *content, uint8_t *packed,
 	struct packed_chunk *ret, struct err *e)
 {
-	const uint8_t *in = ret->codec == CODEC_RAW ? content : packed;
+	struct fmt_record *head = &ret->head;
+	const uint8_t *in = head->codec == CODEC_RAW ? content : packed;
 
-	if (chunk_seal(codec, cap->m->pack_id, at->chunk, at->present, ret->id, ret->codec, in, ret->len, packed, &ret->len, e) < 0)
+	if (chunk_seal(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, in, head->stored_len, packed, &head->stored_len, e) < 0)
 		return -1;
-	return cap->o->no_recheck ? 0 : chunk_recheck_sealed(codec, cap->m->pack_id, at->chunk, at->present, ret->id, ret->codec, packed, ret->len, content, e);
+	return cap->o->no_recheck ? 0 : chunk_recheck_sealed(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, packed, head->stored_len, content, e);
+}
+
+/* Whole, as a file holds every chunk. */
+static int pack_whole(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
+{
+	struct fmt_record *head = &ret->head;
+
+	head->kind = FMT_WHOLE;
+	head->raw_len = CHUNK_SIZE;
+	if (chunk_pack(codec, content, packed, &head->codec, &head->stored_len, e) < 0)
+		return -1;
+	if (cap->m->seal) {
+		if (seal_chunk(cap, codec, at, content, packed, ret, e) < 0)
+			return -1;
+	} else if (head->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, head->stored_len, content, e) < 0) {
+		return -1;
+	}
+	ret->is_content = head->codec == CODEC_RAW && !cap->m->seal;
+	head->crc = crc32_of(ret->is_content ? content : packed, head->stored_len);
+	return 0;
 }
 
 static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
 	struct packed_chunk *ret, struct err *e)
 {
-	if (chunk_id(codec, content, ret->id, &ret->is_zero, e) < 0)
+	ret->is_known = ret->is_content = false;
+	ret->head = (struct fmt_record){ .kind = 0 };
+	if (chunk_leaves(codec, content, ret->leaves, &ret->present, e) < 0)
 		return -1;
-	if (ret->is_zero)
+	ret->is_zero = !ret->present;
+	if (ret->is_zero) {
+		memcpy(ret->id, chunk_zero_id(codec), IMG_ID_SIZE);
 		return 0;
-	if (chunk_pack(codec, content, packed, &ret->codec, &ret->len, e) < 0)
-		return -1;
-	if (cap->m->seal) {
-		if (seal_chunk(cap, codec, at, content, packed, ret, e) < 0)
-			return -1;
-	} else if (ret->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, ret->len, content, e) < 0) {
-		return -1;
 	}
-	ret->crc = crc32_of(ret->codec == CODEC_RAW && !cap->m->seal ? content : packed, ret->len);
-	return 0;
+	if (chunk_list_id(codec, ret->leaves, ret->id, e) < 0)
+		return -1;
+	int looked = cap->store->ops->look ? cap->store->ops->look(cap->store, codec, content, ret, packed, e) : 0;
+	return looked ? (looked < 0 ? -1 : 0) : pack_whole(cap, codec, at, content, packed, ret, e);
 }
 
 static int pack_batch(void *arg, void *worker, void *item, struct err *e)
@@ -148,9 +167,9 @@ static int put_batch(void *arg, void *item, struct err *e)
 
 	for (unsigned k = 0; k < it->in.nr; k++) {
 		const struct packed_chunk *out = &it->out[k];
-		const uint8_t *payload = out->codec == CODEC_RAW && !cap->m->seal ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_PAYLOAD_MAX;
+		const uint8_t *payload = out->is_content ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_PAYLOAD_MAX;
 		cap->nr_zero += out->is_zero;
-		if (img_writer_put(cap->writer, it->in.at[k].chunk, out->id, out->codec, out->is_zero ? NULL : payload, out->len, out->crc, e) < 0)
+		if (cap->store->ops->put(cap->store, it->in.at[k].chunk, out, payload, e) < 0)
 			return -1;
 	}
 	cap->done += it->in.bytes;
@@ -158,30 +177,64 @@ static int put_batch(void *arg, void *item, struct err *e)
 	return 0;
 }
 
-/* Called in the producer thread, ascending: neighbours are merged. */
-static int note_bad(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
+/* Neighbours are merged. */
+static int add_range(struct img_range **list, size_t *nr, struct img_range add, struct err *e)
 {
-	struct capture *cap = arg;
-	struct img_manifest *m = cap->m;
-	struct img_range *last = m->nr_bad ? &m->bad[m->nr_bad - 1] : NULL;
+	struct img_range *last = *nr ? &(*list)[*nr - 1] : NULL;
 
-	cap->bad_bytes += len;
-	if (last && last->disk == disk && last->start + last->len == start) {
-		last->len += len;
+	if (last && last->disk == add.disk && last->start + last->len == add.start) {
+		last->len += add.len;
 		return 0;
 	}
-	struct img_range *grown = realloc(m->bad, (m->nr_bad + 1) * sizeof(*grown));
+	struct img_range *grown = realloc(*list, (*nr + 1) * sizeof(*grown));
 	if (!grown)
 		return err_nomem(e, "the unreadable ranges");
-	m->bad = grown;
-	m->bad[m->nr_bad++] = (struct img_range){ .disk = disk, .start = start, .len = len };
+	*list = grown;
+	grown[(*nr)++] = add;
 	return 0;
 }
 
-/* "lab.calco" in some folder is called "lab"; what a name may not hold becomes '-'. */
+/* Both are called in the producer thread, ascending. */
+static int note_bad(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
+{
+	struct capture *cap = arg;
+
+	cap->bad_bytes += len;
+	return add_range(&cap->m->bad, &cap->m->nr_bad, (struct img_range){ .disk = disk, .start = start, .len = len }, e);
+}
+
+static int note_found(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e)
+{
+	struct capture *cap = arg;
+
+	cap->recovered_bytes += len;
+	return add_range(&cap->recovered, &cap->nr_recovered, (struct img_range){ .disk = disk, .start = start, .len = len }, e);
+}
+
+/* The place the chunks go to. */
+static int open_store(struct capture *cap, struct err *e)
+{
+	const char *image = cap->o->image;
+	bool to_pipe = !strcmp(image, "-");
+
+	if (repo_is_name(image)) {
+		if (cap->o->keys) {
+			err_set(e, ERR_UNSUPPORTED, 0, "a repository keeps its images in clear, and a key was given for '%s'", image);
+			return err_hint(e, "capture it to a file, which can be encrypted");
+		}
+		cap->store = repo_store_new(image, cap->o->no_recheck, cap->o->sign, e);
+	} else {
+		if (!to_pipe && img_writer_may_make(image, e) < 0)
+			return -1;
+		cap->store = file_store_new(to_pipe ? "standard output" : image, to_pipe ? cap->o->out_fd : -1, cap->o->sign, e);
+	}
+	return cap->store ? 0 : -1;
+}
+
+/* "lab.calco" in some folder is called "lab", and so is "DIR::lab"; what a name may not hold becomes '-'. */
 static void default_name(const char *image, char *ret, size_t size)
 {
-	const char *base = strrchr(image, '/');
+	const char *base = strrchr(image, repo_is_name(image) ? ':' : '/');
 
 	snprintf(ret, size, "%.64s", !strcmp(image, "-") ? "image" : base ? base + 1 : image);
 	char *dot = strstr(ret, ".calco");
@@ -253,19 +306,6 @@ static size_t count_words(const char *const *list)
 	return nr;
 }
 
-/* Every word of the command line means something. */
-static int check_words(const struct capture_options *o, const struct plan_options *po, struct err *e)
-{
-	for (size_t i = 0; po->raw_found && o->raw_volumes && o->raw_volumes[i]; i++)
-		if (!po->raw_found[i])
-			return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", o->raw_volumes[i]);
-	for (size_t i = 0; po->unlock_found && o->unlocks && o->unlocks[i]; i++)
-		if (!po->unlock_found[i])
-			return err_set(e, ERR_USAGE, 0, "--unlock: there is no LUKS container '%.*s' (a partition number, label or UUID)",
-				(int)strcspn(o->unlocks[i], "="), o->unlocks[i]);
-	return 0;
-}
-
 static int open_disk(struct capture *cap, size_t i, struct err *e)
 {
 	const struct capture_options *o = cap->o;
@@ -289,10 +329,10 @@ static int plan(struct capture *cap, struct err *e)
 	AUTO_FREE bool *raw_found = alloc_array(count_words(o->raw_volumes), sizeof(*raw_found));
 	AUTO_FREE bool *unlock_found = alloc_array(count_words(o->unlocks), sizeof(*unlock_found));
 	struct plan_options po = { .sector_size = o->sector_size, .raw_gaps = o->raw_gaps, .raw_volumes = o->raw_volumes, .raw_found = raw_found,
-		.skip_volatile = o->skip_volatile, .unlocks = o->unlocks, .unlock_found = unlock_found,
+		.skip_volatile = o->skip_volatile, .unlocks = o->unlocks, .unlock_found = unlock_found, .twins = &cap->twins,
 		.overlays = o->replay ? cap->overlays : NULL };
 
-	if (o->image && strcmp(o->image, "-") && img_writer_may_make(o->image, e) < 0)
+	if (o->image && open_store(cap, e) < 0)
 		return -1;
 	if (o->nr_disks == 0 || o->nr_disks > IMG_MAX_DISKS)
 		return err_set(e, ERR_USAGE, 0, "an image holds 1 to %u disks", IMG_MAX_DISKS);
@@ -306,9 +346,8 @@ static int plan(struct capture *cap, struct err *e)
 	}
 	if (plan_volumes(cap->m, cap->seen, &po, cap->p, e) < 0)
 		return -1;
-	if (check_words(o, &po, e) < 0)
-		return -1;
 	img_manifest_number(cap->m);
+	twins_sort(&cap->twins);
 	for (size_t i = 0; i < cap->m->nr_regions; i++)
 		cap->total += cmap_bytes(cap->m->regions[i].map, EXT_USED);
 	cap->m->read_bytes = cap->total;
@@ -343,20 +382,33 @@ static int store(struct capture *cap, struct err *e)
 		.work = pack_batch,
 		.consume = put_batch,
 	};
-	bool to_pipe = !strcmp(cap->o->image, "-");
 	unsigned threads = cores_or(cap->o->threads);
 
-	cap->writer = img_writer_open_signed(to_pipe ? "standard output" : cap->o->image, to_pipe ? cap->o->out_fd : -1, cap->m, cap->o->sign, cap->p, e);
-	if (!cap->writer)
+	if (cap->store->ops->begin(cap->store, cap->m, cap->p, e) < 0)
 		return -1;
-	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .bad = note_bad, .bad_arg = cap };
+	cap->reader = (struct batch_reader){ .m = cap->m, .disks = cap->seen, .only_region = SIZE_MAX, .twins = &cap->twins, .bad = note_bad,
+		.found = note_found, .bad_arg = cap };
 	img_cursor_begin(&cap->reader.at);
 	if (pipe_run(&ops, cap, threads, threads * 2 + 4, cap->p, e) < 0)
 		return -1;
 	progress_update(cap->p, "flush", 0, 0);
 	if (check_unchanged(cap, e) < 0)
 		return -1;
-	return img_writer_commit(cap->writer, e);
+	return cap->store->ops->commit(cap->store, e);
+}
+
+/* Each copy is stored as it is. That they differ is nothing that a restore changes, but should be known. */
+static void compare_twins(struct capture *cap, struct capture_result *ret)
+{
+	struct twins_diff diff;
+
+	twins_compare(&cap->twins, cap->m, &diff);
+	ret->nr_differing = diff.nr;
+	if (diff.nr)
+		progress_notice(cap->p, "the copies of a mirror differ in %llu pieces of 256 KiB, the first at %llu of '%.100s' and %llu of '%.100s'; each is stored "
+			"as it is: let the mirror be checked (md: echo check >sync_action; btrfs scrub)", (unsigned long long)diff.nr,
+			(unsigned long long)diff.one.start, blk_name(cap->sources[diff.one.disk]), (unsigned long long)diff.other.start,
+			blk_name(cap->sources[diff.other.disk]));
 }
 
 static void fill_result(struct capture *cap, struct capture_result *ret)
@@ -367,15 +419,19 @@ static void fill_result(struct capture *cap, struct capture_result *ret)
 	ret->nr_chunks = cap->m->nr_present;
 	ret->nr_zero_chunks = cap->nr_zero;
 	ret->read_bytes = cap->reader.read_bytes;
-	ret->image_bytes = cap->writer ? img_writer_bytes(cap->writer) : 0;
+	ret->image_bytes = cap->store ? cap->store->ops->bytes(cap->store) : 0;
 	ret->bad_bytes = cap->bad_bytes;
-	ret->manifest = cap->m;
-	cap->m = NULL;
+	ret->recovered_bytes = cap->recovered_bytes;
+	ret->nr_recovered = cap->nr_recovered;
+	ret->recovered = take(&cap->recovered);
+	ret->manifest = take(&cap->m);
 }
 
 static void release(struct capture *cap)
 {
-	img_writer_close(cap->writer);
+	img_store_close(cap->store);
+	twins_release(&cap->twins);
+	free(cap->recovered);
 	for (size_t i = 0; i < IMG_MAX_DISKS; i++) {
 		blk_overlay_free(cap->overlays[i]);
 		if (!cap->o->sources)
@@ -395,6 +451,8 @@ int capture_run(const struct capture_options *o, struct capture_result *ret, con
 	int r = plan(&cap, e);
 	if (r == 0 && !o->dry_run)
 		r = store(&cap, e);
+	if (r == 0 && !o->dry_run)
+		compare_twins(&cap, ret);
 	if (r == 0) {
 		fill_result(&cap, ret);
 		ret->seconds = seconds_now() - start;

@@ -9,6 +9,8 @@
 
 int damage_add(struct verify_result *r, const struct damage *d, struct err *e)
 {
+	if (d->disk >= 0)
+		r->wrong_disks |= (uint64_t)1 << d->disk;
 	struct damage *last = r->nr_kept ? &r->damages[r->nr_kept - 1] : NULL;
 
 	if (last && last->disk == d->disk && last->start + last->len == d->start && !strcmp(last->what, d->what) &&

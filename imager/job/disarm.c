@@ -121,8 +121,13 @@ struct disarm {
 	struct blk_sink *sink;
 	struct state *state;
 	uint64_t from, to; /* only within this part of the target */
-	bool clear;        /* second pass: clear; first pass: save */
+	enum { PASS_CHECK, PASS_SAVE, PASS_CLEAR } pass; /* a dry run only checks; a restore saves, then clears */
 };
+
+static int keep(const struct disarm *d, uint64_t at, const uint8_t *bytes, size_t len, struct err *e)
+{
+	return d->pass == PASS_SAVE ? state_save(d->state, at, bytes, len, e) : state_check(d->state, at, bytes, len, e);
+}
 
 static bool is_zero(const uint8_t *p, size_t len)
 {
@@ -136,11 +141,11 @@ static int disarm_sector(struct disarm *d, uint64_t at, uint32_t len, struct err
 
 	if (is_table(d->t, at, len))
 		return 0;
-	if (d->clear)
+	if (d->pass == PASS_CLEAR)
 		return blk_write(d->sink, at, zeros, len, e);
 	if (blk_read_back(d->sink, at, buf, len, e) < 0)
 		return -1;
-	return is_zero(buf, len) ? 0 : state_save(d->state, at, buf, len, e);
+	return is_zero(buf, len) ? 0 : keep(d, at, buf, len, e);
 }
 
 static int disarm_range(struct disarm *d, uint64_t start, uint64_t len, struct err *e)
@@ -168,7 +173,7 @@ static int disarm_boot_code(struct disarm *d, struct err *e)
 	holds_stub(stub);
 	if (!memcmp(stub, sector, len)) /* an earlier attempt was here */
 		return 0;
-	return d->clear ? blk_write(d->sink, 0, stub, len, e) : state_save(d->state, 0, sector, len, e);
+	return d->pass == PASS_CLEAR ? blk_write(d->sink, 0, stub, len, e) : keep(d, 0, sector, len, e);
 }
 
 /* With a single region, only what belongs to it: its own volume, and the part in it of volumes that lie on several. */
@@ -197,7 +202,7 @@ static int disarm_pass(const struct expected *x, uint32_t disk, struct disarm *d
 	return disarm_boot_code(d, e);
 }
 
-int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
+static struct disarm begin(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state)
 {
 	struct disarm d = { .t = t, .sink = sink, .state = state, .to = sink->size };
 
@@ -206,9 +211,25 @@ int target_disarm(const struct expected *x, uint32_t disk, const struct target_l
 		d.from = r->start - x->disks[disk].shift;
 		d.to = min_u64(d.from + r->len, sink->size);
 	}
+	return d;
+}
+
+int target_may_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
+{
+	struct disarm d = begin(x, disk, t, sink, state);
+
+	d.pass = PASS_CHECK;
+	return state_is_open(state) ? disarm_pass(x, disk, &d, e) : 0;
+}
+
+int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
+{
+	struct disarm d = begin(x, disk, t, sink, state);
+
+	d.pass = PASS_SAVE;
 	if (disarm_pass(x, disk, &d, e) < 0 || state_sync(state, e) < 0)
 		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
-	d.clear = true;
+	d.pass = PASS_CLEAR;
 	if (disarm_pass(x, disk, &d, e) < 0 || blk_flush(sink, e) < 0)
 		return err_wrap(e, "disarming '%s'", sink->name);
 	return 0;

@@ -31,4 +31,7 @@ void target_layout_release(struct target_layout *t);
  */
 int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
 
+/* target_may_disarm - would target_disarm() be refused by the record of an earlier attempt? The target is only read. */
+int target_may_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
+
 #endif

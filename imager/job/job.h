@@ -18,6 +18,7 @@ struct blk_source;
 struct img_access;
 struct img_keys;
 struct img_manifest;
+struct img_range;
 struct key;
 
 /* ---- capture ---- */
@@ -52,6 +53,10 @@ struct capture_result {
 	uint64_t nr_chunks, nr_zero_chunks; /* present chunks; of these all-zero */
 	uint64_t read_bytes, image_bytes;
 	uint64_t bad_bytes;            /* unreadable, recorded in the manifest */
+	struct img_range *recovered;   /* unreadable, but a mirror had the content elsewhere; sorted; owned by the caller: free() */
+	size_t nr_recovered;
+	uint64_t recovered_bytes;
+	uint64_t nr_differing;         /* chunks of a mirror that are not the same in another member */
 	double seconds;
 };
 
@@ -61,7 +66,8 @@ struct capture_result {
  * Sources are only read. Refuses (ERR_REFUSED, with a reason) a source that is mounted read-write and any volume whose state is not clean, unless it is
  * taken raw. An existing image file is never overwritten (ERR_REFUSED, "exists"). The image appears under its name only
  * when it is complete and flushed; until then it is IMAGE.part, removed on failure. Unreadable sectors do not stop it: the
- * image is complete, they are recorded, and it returns -1 with ERR_PARTIAL after filling *ret.
+ * image is complete, they are recorded, and it returns -1 with ERR_PARTIAL after filling *ret. Those whose content could be read in another place,
+ * where a mirror keeps the same, count as read.
  */
 int capture_run(const struct capture_options *o, struct capture_result *ret, const struct progress *p, struct err *e);
 
@@ -166,7 +172,7 @@ struct undo_result {
  *
  * Only where nothing was written since: a part of the disk is put back when the restore had not come to it, and when the places
  * that were cleared still are as the restore left them. Boot code comes last. ERR_PARTIAL: some parts are back; ERR_REFUSED
- * ("written"): none can be; *ret is filled in both cases. The record of what is not back stays.
+ * ("written"): none can be; *ret is filled in both cases. ERR_REFUSED "no-record": no restore is known. The record of what is not back stays.
  */
 int undo_run(const struct undo_options *o, struct undo_result *ret, const struct progress *p, struct err *e);
 
@@ -193,6 +199,7 @@ struct verify_result {
 	struct img_manifest *manifest; /* NULL when the head could not be read */
 	uint64_t nr_chunks, nr_bad_chunks, checked_bytes;
 	uint64_t nr_damages;           /* all found */
+	uint64_t wrong_disks;          /* a bit for each disk on which one was found */
 	struct damage *damages;        /* sorted, neighbours merged; at most VERIFY_MAX_DAMAGES are kept; owned by the caller: free() */
 	size_t nr_kept;
 	uint64_t nr_spare, nr_other;   /* against a disk: differing pieces of 4 KiB in what the image knows as zero (spare room of a file system); all other differences */
@@ -203,7 +210,8 @@ struct verify_result {
 /*
  * verify_run - is the image whole; or: does the disk hold exactly what the image says?
  *
- * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled.
+ * The whole image is examined, every byte of it, whatever is found. Damage is ERR_CORRUPT, with *ret filled. "order": the disks are those of
+ * the image, named in another order; nothing was compared then.
  */
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e);
 

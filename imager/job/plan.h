@@ -17,6 +17,7 @@
 #include <stdint.h>
 
 struct blk_overlay;
+struct twins;
 
 struct plan_options {
 	uint32_t sector_size;           /* 0: found out */
@@ -26,6 +27,7 @@ struct plan_options {
 	const char *const *unlocks;     /* "VOL=FILE", NULL-terminated; may be NULL */
 	bool *unlock_found;             /* as raw_found, for containers */
 	bool skip_volatile;             /* leave out what swap and hibernation files hold */
+	struct twins *twins;            /* NULL, or gets what stands in several places of the disks; to be sorted by the caller */
 	struct blk_overlay *const *overlays; /* NULL: journals are not replayed; else one for each disk, through which plan_volumes() reads */
 };
 
@@ -40,7 +42,8 @@ int plan_disk(struct img_manifest *m, struct blk_source *src, const struct plan_
  * plan_volumes - find the volumes of all disks, on top of each other where they are, and freeze the maps of their regions
  * @disks: one source for each disk of the manifest
  *
- * A volume that is not safe to copy is ERR_REFUSED with its reason, unless it is taken raw. Then img_manifest_number().
+ * A volume that is not safe to copy is ERR_REFUSED with its reason, unless it is taken raw; a word of raw_volumes or unlocks that means none,
+ * ERR_USAGE. Then img_manifest_number().
  */
 int plan_volumes(struct img_manifest *m, struct blk_source *const *disks, const struct plan_options *o, const struct progress *p, struct err *e);
 

@@ -71,18 +71,21 @@ void plan_release(struct plan *p)
 struct descent {
 	const struct plan *p;
 	const size_t *device_of;
+	bool in_order;
 	device_fn fn;
 	void *arg;
 };
+
+static int walk_device(const struct plan *p, size_t dev, uint64_t start, uint64_t len, bool in_order, device_fn fn, void *arg, struct err *e);
 
 static int descend(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
 {
 	const struct descent *d = arg;
 
-	return device_each(d->p, d->device_of[member], start, len, d->fn, d->arg, e);
+	return walk_device(d->p, d->device_of[member], start, len, d->in_order, d->fn, d->arg, e);
 }
 
-int device_each(const struct plan *p, size_t dev, uint64_t start, uint64_t len, device_fn fn, void *arg, struct err *e)
+static int walk_device(const struct plan *p, size_t dev, uint64_t start, uint64_t len, bool in_order, device_fn fn, void *arg, struct err *e)
 {
 	const struct plan_device *d = p->devices[dev];
 
@@ -94,8 +97,15 @@ int device_each(const struct plan *p, size_t dev, uint64_t start, uint64_t len, 
 		end = min_u64(end + (unit - end % unit) % unit, d->made->map.size);
 		len = end - start;
 	}
-	struct descent down = { .p = p, .device_of = p->sets[d->set]->device_of, .fn = fn, .arg = arg };
+	struct descent down = { .p = p, .device_of = p->sets[d->set]->device_of, .in_order = in_order, .fn = fn, .arg = arg };
+	if (!in_order)
+		return mapping_cover(&d->made->map, start, len, descend, &down, e);
 	return mapping_walk(&d->made->map, start, len, true, descend, &down, e);
+}
+
+int device_each(const struct plan *p, size_t dev, uint64_t start, uint64_t len, device_fn fn, void *arg, struct err *e)
+{
+	return walk_device(p, dev, start, len, true, fn, arg, e);
 }
 
 struct marking {
@@ -118,7 +128,7 @@ int device_mark(struct plan *p, size_t dev, uint64_t start, uint64_t len, enum e
 		return 0;
 	if (p->devices[dev]->is_encrypted)
 		mk.state = EXT_USED;
-	return device_each(p, dev, start, len, mark_region, &mk, e);
+	return walk_device(p, dev, start, len, false, mark_region, &mk, e);
 }
 
 int device_map_new(struct plan *p, size_t dev, uint32_t granule, struct err *e)

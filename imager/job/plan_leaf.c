@@ -41,12 +41,21 @@ static int add_arm_range(void *arg, size_t member, uint64_t start, uint64_t len,
 	return plan_add_arm(l->p, &l->p->m->volumes[l->volumes[member]], l->devices[member], start, len, e);
 }
 
+static int add_copies(void *arg, const struct map_leg *places, size_t nr, uint64_t len, struct err *e)
+{
+	struct leaf *l = arg;
+
+	return plan_add_twins(l->p, l->devices, places, nr, len, e);
+}
+
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 {
 	const struct plan_device *d = p->devices[dev];
 
 	if (d->region == IMG_NO_INDEX)
 		snprintf(out, size, "%.100s", d->made->name);
+	else if (p->m->regions[d->region].number && p->m->nr_disks > 1)
+		snprintf(out, size, "%u:%u", p->m->regions[d->region].disk + 1, p->m->regions[d->region].number);
 	else if (p->m->regions[d->region].number)
 		snprintf(out, size, "%u", p->m->regions[d->region].number);
 	else
@@ -55,14 +64,34 @@ void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size)
 
 static int refuse_unsafe(const struct plan *p, size_t dev, const struct fsd_info *info, struct err *e)
 {
-	char where[320], word[128];
+	char where[320], word[128], advice[900];
 
 	device_where(p, dev, where, sizeof(where));
 	plan_raw_word(p, dev, word, sizeof(word));
+	plan_advice(p, dev, info->advice[0] ? info->advice : "make it clean first", advice, sizeof(advice));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %s", where, info->type, info->detail[0] ? info->detail : fsd_state_name(info->state));
-	err_hint(e, "%.90s%s; or take all of it as it is: --raw %.127s", info->advice[0] ? info->advice : "make it clean first",
+	err_hint(e, "%.220s%s; or take all of it as it is: --raw %.127s", advice,
 		info->can_replay && !p->o->overlays && !p->devices[dev]->is_encrypted ? ", or add --replay" : "", word);
 	return err_reason(e, info->reason[0] ? info->reason : fsd_state_name(info->state));
+}
+
+int plan_blame_raw(const struct plan *p, size_t dev, size_t raw, struct err *e)
+{
+	char where[320], word[128];
+
+	device_where(p, raw, where, sizeof(where));
+	plan_raw_word(p, dev, word, sizeof(word));
+	return err_hint(e, "%.90s is not missing, but --raw takes it by itself: leave that out, or add --raw %.40s", where, word);
+}
+
+/* Of a set that is not whole because the user took a member out. */
+static int refuse_set(const struct plan *p, const struct plan_fs_set *set, const struct fsd_info *info, struct err *e)
+{
+	refuse_unsafe(p, set->devices[0], info, e);
+	for (size_t i = 0; info->state == FSD_SET_MEMBER && i < p->nr_devices; i++)
+		if (p->devices[i]->raw_asked && !strcmp(p->devices[i]->member.set, set->set))
+			return plan_blame_raw(p, set->devices[0], i, e);
+	return -1;
 }
 
 static void describe(struct img_volume *v, const struct fsd_volume *fs, bool asked_raw)
@@ -168,7 +197,6 @@ static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, st
 static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volume **fs, struct err *e)
 {
 	struct fsd_volume *raw;
-	char why[160];
 
 	if (device_map_new(l->p, l->devices[0], fsd_get_info(*fs)->granule, e) < 0)
 		return -1;
@@ -178,13 +206,13 @@ static int map_volume(struct leaf *l, const struct blk_set *set, struct fsd_volu
 		return 0;
 	if (e->code != ERR_CORRUPT && !(e->code == ERR_FAILED && blk_is_medium_error(e)))
 		return -1;
-	snprintf(why, sizeof(why), "%.150s", e->msg);
+	struct err why = *e;
 	plan_skips_release(&l->skips);
 	if (fsd_open(set, true, &raw, e) < 0)
 		return -1;
 	fsd_close(*fs);
 	*fs = raw;
-	snprintf(raw->info.notice, sizeof(raw->info.notice), "taken raw: %s", why);
+	plan_notice(raw->info.notice, sizeof(raw->info.notice), "taken raw", ": ", why.msg);
 	if (device_map_new(l->p, l->devices[0], raw->info.granule, e) < 0)
 		return -1;
 	return fsd_map(raw, add_extent, l, e); /* of a volume that is no region, what was marked before is marked again */
@@ -198,7 +226,7 @@ static void note_replay(const struct plan_device *d, struct img_volume *v)
 		return;
 	v->flags |= IMG_VOL_REPLAYED;
 	snprintf(rest, sizeof(rest), "%s", v->notice);
-	snprintf(v->notice, sizeof(v->notice), "%s%s%.90s", d->replayed, rest[0] ? "; " : "", rest);
+	plan_notice(v->notice, sizeof(v->notice), d->replayed, "; ", rest);
 }
 
 static int add_leaf(struct leaf *l, struct fsd_volume *fs, bool asked_raw, struct err *e)
@@ -233,6 +261,8 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e)
 	int r = open_volume(p, dev, &set, &fs, &asked_raw, e);
 	if (r == 0)
 		r = map_volume(&l, &set, &fs, e);
+	if (r == 0)
+		r = fsd_copies(fs, add_copies, &l, e);
 	if (r == 0)
 		r = add_leaf(&l, fs, asked_raw, e);
 	plan_skips_release(&l.skips);
@@ -297,7 +327,7 @@ static int map_set(struct plan *p, struct plan_fs_set *set, const struct blk_set
 	if (fsd_open(members, false, &fs, e) < 0)
 		return -1;
 	if (fsd_get_info(fs)->state != FSD_CLEAN)
-		return refuse_unsafe(p, set->devices[0], fsd_get_info(fs), e);
+		return refuse_set(p, set, fsd_get_info(fs), e);
 	for (size_t i = 0; i < set->nr; i++)
 		if (device_map_new(p, set->devices[i], fsd_get_info(fs)->granule, e) < 0)
 			return -1;
@@ -305,7 +335,7 @@ static int map_set(struct plan *p, struct plan_fs_set *set, const struct blk_set
 		return -1;
 	for (size_t i = 0; i < set->nr; i++)
 		volumes[i] = p->devices[set->devices[i]]->volume;
-	if (fsd_arm_ranges(fs, add_arm_range, &l, e) < 0)
+	if (fsd_arm_ranges(fs, add_arm_range, &l, e) < 0 || fsd_copies(fs, add_copies, &l, e) < 0)
 		return -1;
 	return add_whole(p, set, fs, e);
 }
@@ -326,6 +356,6 @@ int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e)
 	bool for_raw = e->code == ERR_CORRUPT || e->code == ERR_UNSUPPORTED || (e->code == ERR_FAILED && blk_is_medium_error(e));
 	if (!for_raw || p->m->nr_volumes != before)
 		return -1;
-	snprintf(why, sizeof(why), "taken raw: %.180s", e->msg);
+	plan_notice(why, sizeof(why), "taken raw", ": ", e->msg);
 	return members_raw(p, set, why, e);
 }

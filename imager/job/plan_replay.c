@@ -74,14 +74,14 @@ static int seal(struct plan *p, struct err *e)
 /* What is wrong with the journal is a reason not to copy, not a failure: every block can still be taken as it is. */
 static int refuse(const struct plan *p, size_t dev, const struct fsd_info *info, struct err *e)
 {
-	char where[320], word[128];
+	char where[320], word[128], advice[900];
 	struct err why = *e;
 
 	device_where(p, dev, where, sizeof(where));
 	plan_raw_word(p, dev, word, sizeof(word));
 	err_set(e, ERR_REFUSED, 0, "%s (%s) is not safe to copy: %.250s", where, info->type, why.msg);
-	err_hint(e, "%.100s; or take all of it as it is: --raw %.127s",
-		why.hint[0] ? why.hint : why.code == ERR_CORRUPT ? "run e2fsck -f on it" : info->advice, word);
+	plan_advice(p, dev, why.hint[0] ? why.hint : why.code == ERR_CORRUPT ? "run e2fsck -f " FSD_DEVICE : info->advice, advice, sizeof(advice));
+	err_hint(e, "%.220s; or take all of it as it is: --raw %.127s", advice, word);
 	return err_reason(e, why.reason[0] ? why.reason : why.code == ERR_CORRUPT ? "damaged-journal" : info->reason);
 }
 

@@ -74,6 +74,16 @@ static int add_group(struct plan *p, struct plan_set *set, struct err *e)
 	return 0;
 }
 
+static int add_twins(struct plan *p, const struct plan_set *set, const struct mapping *m, struct err *e)
+{
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct map_segment *s = &m->segments[i];
+		if (s->is_mirror && plan_add_twins(p, set->device_of, m->legs + s->first_leg, s->nr_legs, s->len, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
 int plan_set(struct plan *p, struct plan_set *set, struct err *e)
 {
 	struct set_use use = { .p = p, .set = set };
@@ -96,7 +106,7 @@ int plan_set(struct plan *p, struct plan_set *set, struct err *e)
 			return -1;
 	}
 	for (size_t i = 0; i < set->s.nr_volumes; i++)
-		if (mapping_areas(&set->s.volumes[i].map, count_area, &use, e) < 0)
+		if (mapping_areas(&set->s.volumes[i].map, count_area, &use, e) < 0 || add_twins(p, set, &set->s.volumes[i].map, e) < 0)
 			return -1;
 	return set->kind->shape == STACK_GROUP ? add_group(p, set, e) : 0;
 }

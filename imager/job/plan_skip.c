@@ -98,7 +98,7 @@ int plan_skips_keep(const struct plan_skips *s, size_t member, uint64_t start, u
 
 int plan_skips_note(const struct plan_skips *s, struct plan *p, size_t dev, struct img_volume *v, struct err *e)
 {
-	char rest[sizeof(v->notice)];
+	char rest[sizeof(v->notice)], what[sizeof(s->what) + 32];
 
 	if (!s->nr)
 		return 0;
@@ -107,7 +107,8 @@ int plan_skips_note(const struct plan_skips *s, struct plan *p, size_t dev, stru
 			return -1;
 	v->flags |= IMG_VOL_SKIPPED;
 	snprintf(rest, sizeof(rest), "%s", v->notice);
-	snprintf(v->notice, sizeof(v->notice), "content left out on request: %.110s%s%.50s", s->what, rest[0] ? "; " : "", rest);
+	snprintf(what, sizeof(what), "left out on request: %s", s->what);
+	plan_notice(v->notice, sizeof(v->notice), what, "; ", rest);
 	return 0;
 }
 

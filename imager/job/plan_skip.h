@@ -14,7 +14,7 @@ struct plan_skip {
 struct plan_skips {
 	struct plan_skip *list; /* owned; sorted by member and start */
 	size_t nr, room;
-	char what[120];         /* "/swapfile 512.0 MiB, /swap 1.0 GiB" */
+	char what[400];         /* "/swapfile 512.0 MiB, /swap 1.0 GiB" */
 	char file[64];          /* the last one met while they are gathered, and its bytes */
 	uint64_t file_bytes;
 };

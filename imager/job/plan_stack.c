@@ -16,6 +16,7 @@ static int claim_member(struct plan *p, size_t dev, const struct stack_kind *kin
 
 	if (fsd_signature_read(d->src, &s, e) < 0)
 		return -1;
+	d->kind = kind;
 	d->raw_asked = device_is_asked_raw(p, dev, s.label, s.uuid);
 	if (d->raw_asked)
 		return 0;
@@ -26,7 +27,6 @@ static int claim_member(struct plan *p, size_t dev, const struct stack_kind *kin
 		return 0;
 	}
 	d->fate = DEVICE_MEMBER;
-	d->kind = kind;
 	return 0;
 }
 
@@ -146,13 +146,20 @@ static int accept_set(struct plan *p, const struct stack_kind *kind, struct stac
 	return 0;
 }
 
-static int refuse_missing(const struct plan *p, const struct stack_set *s, const struct waiting *w, struct err *e)
+static int refuse_missing(const struct plan *p, const struct stack_kind *kind, const struct stack_set *s, const struct waiting *w, struct err *e)
 {
 	char where[320];
 
 	device_where(p, w->list[s->members[0]], where, sizeof(where));
 	err_set(e, ERR_REFUSED, 0, "%s is a part of %s: %s", where, s->name, s->detail);
 	err_hint(e, "capture all its disks together: calco capture DISK DISK... IMAGE; or take every block of what is there: --raw VOL");
+	for (size_t i = 0; i < p->nr_devices; i++) {
+		struct fsd_signature sig;
+		struct err ignored = ERR_INIT; /* of another reading, for a hint */
+		if (p->devices[i]->raw_asked && p->devices[i]->kind == kind && fsd_signature_read(p->devices[i]->src, &sig, &ignored) == 0 && sig.uuid[0] &&
+			strstr(s->detail, sig.uuid))
+			plan_blame_raw(p, w->list[s->members[0]], i, e);
+	}
 	return err_reason(e, s->reason[0] ? s->reason : "set-member");
 }
 
@@ -163,7 +170,7 @@ static int take_sets(struct plan *p, const struct stack_kind *kind, struct stack
 	for (size_t i = 0; i < sets->nr; i++) {
 		struct stack_set *s = &sets->list[i];
 		if (s->verdict == STACK_MISSING && is_last)
-			return refuse_missing(p, s, w, e);
+			return refuse_missing(p, kind, s, w, e);
 		if (s->verdict == STACK_MISSING || (s->verdict == STACK_ALONE && !is_last))
 			continue;
 		*ret_new = true;

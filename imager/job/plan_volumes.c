@@ -58,20 +58,38 @@ static int plan_all(struct plan *p, struct err *e)
 	return 0;
 }
 
+static int wrap_disks(struct blk_source *wrapped[IMG_MAX_DISKS], const struct img_manifest *m, struct blk_source *const *disks,
+	const struct progress *prog, struct err *e)
+{
+	for (size_t i = 0; i < m->nr_disks; i++)
+		if (!(wrapped[i] = blk_stoppable(disks[i], prog, e)))
+			return -1;
+	return 0;
+}
+
 int plan_volumes(struct img_manifest *m, struct blk_source *const *disks, const struct plan_options *o, const struct progress *prog, struct err *e)
 {
-	struct plan p = { .m = m, .disks = disks, .o = o, .p = prog };
-	int r = add_regions(&p, e);
+	struct blk_source *wrapped[IMG_MAX_DISKS] = { NULL };
+	struct plan p = { .m = m, .disks = wrapped, .o = o, .p = prog };
+	int r = wrap_disks(wrapped, m, disks, prog, e);
 
+	if (r == 0)
+		r = add_regions(&p, e);
 	if (r == 0)
 		r = plan_find_devices(&p, e);
 	if (r == 0)
 		r = plan_find_fs_sets(&p, e);
-	if (r == 0)
+	if (r == 0) {
 		r = plan_all(&p, e);
+		if (r == 0 || e->code == ERR_REFUSED)
+			r = plan_words(&p, r, e);
+	}
 	for (size_t i = 0; r == 0 && i < m->nr_regions; i++)
 		if (m->regions[i].kind != PT_REGION_GAP)
 			cmap_freeze(m->regions[i].map);
 	plan_release(&p);
-	return r;
+	for (size_t i = 0; i < m->nr_disks; i++)
+		blk_close(wrapped[i]);
+	/* A driver goes on where it may do without what it could not read. */
+	return r < 0 ? -1 : progress_check(prog, e);
 }

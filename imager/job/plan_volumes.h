@@ -29,7 +29,7 @@ struct plan_device {
 	unsigned depth;
 	bool is_encrypted;            /* it, or something below */
 	enum device_fate fate;
-	const struct stack_kind *kind;/* of a member */
+	const struct stack_kind *kind;/* of a member, or of one that is taken raw instead */
 	bool raw_asked, raw_forced;
 	bool is_alone;                /* one of a mirror without the others: whatever a driver sees in it */
 	char replayed[100];           /* "", or notice of one whose journal was replayed */
@@ -78,7 +78,7 @@ void plan_release(struct plan *p);
 /* fn(arg, region, start, len): bytes of a region */
 typedef int (*device_fn)(void *arg, uint32_t region, uint64_t start, uint64_t len, struct err *e);
 
-/* device_each - the bytes of regions that hold these bytes of a device, each copy; whole units of what is encrypted */
+/* device_each - the bytes of regions that hold these bytes of a device, in order, each copy; whole units of what is encrypted */
 int device_each(const struct plan *p, size_t dev, uint64_t start, uint64_t len, device_fn fn, void *arg, struct err *e);
 
 /* device_mark - put a state into the maps of the regions below. What is zero above an encrypting layer is not below: it becomes used. */
@@ -100,6 +100,21 @@ bool device_is_asked_raw(const struct plan *p, size_t dev, const char *label, co
 
 /* plan_find_devices - from the regions upward, until nothing new appears. ERR_REFUSED "set-member" for sets that are not complete. */
 int plan_find_devices(struct plan *p, struct err *e);
+
+/* ---- plan_notice.c ---- */
+
+/* plan_notice - one or two parts of a notice, of which each may be ""; neither may be out. What does not fit is left out word by word. */
+void plan_notice(char *out, size_t size, const char *first, const char *between, const char *rest);
+
+/* ---- plan_words.c ---- */
+
+/*
+ * plan_words - every word of --raw and --unlock means something; to be called when all devices are known
+ * @r: 0: all volumes are planned; -1: one was refused, and *e tells that
+ *
+ * ERR_USAGE for a word without a meaning, also instead of a refusal, for which such a word may have been meant; else r.
+ */
+int plan_words(const struct plan *p, int r, struct err *e);
 
 /* ---- plan_fs_sets.c ---- */
 
@@ -124,6 +139,16 @@ int plan_add_arm(struct plan *p, struct img_volume *v, size_t dev, uint64_t star
 /* plan_add_skipped - bytes of a device whose content is left out on request */
 int plan_add_skipped(struct plan *p, struct img_volume *v, size_t dev, uint64_t start, uint64_t len, struct err *e);
 
+/* ---- plan_twins.c ---- */
+
+/*
+ * plan_add_twins - these places hold the same len bytes: for the reading stage
+ * @devices: of the members that the places name
+ *
+ * Places whose content differs on the disks (in several containers), or that are mirrored further below, are left out.
+ */
+int plan_add_twins(struct plan *p, const size_t *devices, const struct map_leg *places, size_t nr, uint64_t len, struct err *e);
+
 /* ---- plan_replay.c ---- */
 
 /*
@@ -141,6 +166,10 @@ int plan_leaf(struct plan *p, size_t dev, struct err *e);
 int plan_fs_set(struct plan *p, struct plan_fs_set *set, struct err *e);
 /* plan_raw_word - what --raw would call it */
 void plan_raw_word(const struct plan *p, size_t dev, char *out, size_t size);
+/* plan_blame_raw - the hint of a refusal: a device is told to be a part of something, but a member of that is taken raw as the user asked; returns -1 */
+int plan_blame_raw(const struct plan *p, size_t dev, size_t raw, struct err *e);
+/* plan_advice - a driver's advice with what FSD_DEVICE is on this machine */
+void plan_advice(const struct plan *p, size_t dev, const char *advice, char *out, size_t size);
 /* plan_place - kind, parent, region and name of a device's volume */
 void plan_place(const struct plan *p, size_t dev, struct img_volume *v);
 

@@ -9,6 +9,7 @@
 #include "imager/disk/device.h"
 #include "imager/job/cores.h"
 #include "imager/job/place.h"
+#include "imager/repo/image.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -19,7 +20,7 @@ static int open_image(struct restore *rs, struct err *e)
 	bool from_pipe = !strcmp(rs->o->image, "-");
 
 	progress_update(rs->p, "plan", 0, 0);
-	rs->reader = img_reader_open_with(from_pipe ? "standard input" : rs->o->image, from_pipe ? rs->o->in_fd : -1, rs->o->access, rs->p, e);
+	rs->reader = image_open(from_pipe ? "standard input" : rs->o->image, from_pipe ? rs->o->in_fd : -1, rs->o->access, rs->p, e);
 	if (!rs->reader)
 		return -1;
 	rs->m = (struct img_manifest *)img_reader_manifest(rs->reader);
@@ -156,6 +157,15 @@ bool restore_is_unfinished(const char *state_file, const char *target, uint64_t 
 	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s) && state_is_of_file(s, target);
 }
 
+/* As far as a dry run can tell: the record of an earlier attempt may refuse what the target holds by now. */
+static int check_disarm(struct restore *rs, struct err *e)
+{
+	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && target_may_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+			return -1;
+	return 0;
+}
+
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
@@ -232,9 +242,11 @@ static int run(struct restore *rs, struct err *e)
 {
 	if (open_image(rs, e) < 0 || open_targets(rs, e) < 0 || plan(rs, e) < 0)
 		return -1;
+	if (open_states(rs, e) < 0)
+		return -1;
 	if (rs->o->dry_run)
-		return 0;
-	if (open_states(rs, e) < 0 || disarm(rs, e) < 0)
+		return check_disarm(rs, e);
+	if (disarm(rs, e) < 0)
 		return -1;
 	rs->disarmed = true;
 	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)

@@ -37,6 +37,7 @@
 #define MAX_ENTRY    (16U << 20)
 #define MARK_STEP    ((uint64_t)256 << 20)
 #define NAME_SIZE    512U
+#define KEEP_FINISHED 32U /* records of finished restores */
 
 struct saved_range {
 	uint64_t start, len;
@@ -48,6 +49,7 @@ struct state {
 	char target[NAME_SIZE];
 	uint64_t target_size;
 	int fd; /* -1 until something is saved */
+	bool is_usual; /* it lies where state_default() says: the folder is ours */
 	uint64_t end; /* where the next entry goes */
 	uint64_t mark, mark_seq;
 	struct saved_range *saved;
@@ -67,8 +69,8 @@ static int make_folders(const char *path, struct err *e)
 }
 
 /*
- * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start;
- * anything else, and a partition, by its path.
+ * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start; a loop
+ * device by its file; anything else, and a partition, by its path.
  */
 static void name_target(const char *target, char ret[NAME_SIZE])
 {
@@ -79,7 +81,7 @@ static void name_target(const char *target, char ret[NAME_SIZE])
 	memset(ret, 0, NAME_SIZE);
 	if (dev_inspect(target, &dev, &ignored) == 0 && !dev.is_file && !dev.is_partition && dev.serial[0])
 		snprintf(ret, NAME_SIZE, "serial %s, model %s", dev.serial, dev.model);
-	else
+	else if (ignored.code || !dev_backing(&dev, ret, NAME_SIZE))
 		snprintf(ret, NAME_SIZE, "%.511s", realpath(target, real) ? real : target);
 }
 
@@ -264,6 +266,13 @@ static bool is_header_whole(const uint8_t b[HEADER_SIZE])
 	return get_le32(b + HEADER_SIZE - 4) == crc32_of(b, HEADER_SIZE - 4);
 }
 
+bool state_fd_is_finished(int fd)
+{
+	uint8_t b[HEADER_SIZE];
+
+	return pread(fd, b, sizeof(b), 0) == (ssize_t)sizeof(b) && !memcmp(b, "CALCOSR1", 8) && is_header_whole(b) && get_le32(b + 8) == 1;
+}
+
 /* Only state_finish() replaces a header: when half of it was written, the other status makes the sum right. */
 static bool is_header_half_finished(const uint8_t b[HEADER_SIZE])
 {
@@ -353,6 +362,9 @@ static int begin(struct state *s, const char *path, const char *target, uint64_t
 	name_target(target, s->target);
 	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	char usual[PATH_MAX];
+	struct err ignored = ERR_INIT;
+	s->is_usual = state_default(target, usual, sizeof(usual), &ignored) == 0 && !strcmp(usual, path);
 	return open_existing(s, e);
 }
 
@@ -365,7 +377,8 @@ int state_open_unfinished(const char *path, const char *target, uint64_t target_
 		return -1;
 	if (s->fd < 0) {
 		err_set(e, ERR_USAGE, 0, "there is no state record '%s'", path);
-		return err_hint(e, "--state FILE names the record that the restore wrote");
+		err_hint(e, "--state FILE names the record that the restore wrote");
+		return err_reason(e, "no-record");
 	}
 	if (continue_record(s, &found, e) < 0)
 		return -1;
@@ -423,6 +436,19 @@ static uint64_t next_saved(const struct state *s, uint64_t at, uint64_t end, uin
 	return best;
 }
 
+/* In our own folder records of long ago make room; what cannot be removed stays. */
+static int put_in_place(const struct state *s, const char *part, struct err *e)
+{
+	char folder[PATH_MAX];
+	AUTO_CLOSE_FD int lock = s->is_usual && folder_of(s->path, folder, sizeof(folder)) == 0 ? state_lock_folder(folder) : -1;
+
+	if (rename(part, s->path) < 0)
+		return err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	if (lock >= 0)
+		state_prune(lock, KEEP_FINISHED);
+	return 0;
+}
+
 /* Beside its name under one that nobody has, then moved there: what stands under the name is always a whole header. */
 static int begin_file(struct state *s, struct err *e)
 {
@@ -442,8 +468,8 @@ static int begin_file(struct state *s, struct err *e)
 		r = state_sync(s, e);
 	if (r == 0)
 		r = check_kind(s, e);
-	if (r == 0 && rename(part, s->path) < 0)
-		r = err_set(e, ERR_FAILED, errno, "beginning the state record '%s'", s->path);
+	if (r == 0)
+		r = put_in_place(s, part, e);
 	if (r < 0) {
 		unlink(part);
 		return -1;
@@ -488,15 +514,20 @@ static int compare_saved(const struct state *s, const struct saved_range *known,
 	return err_reason(e, "state");
 }
 
+int state_check(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	for (size_t i = 0; i < s->nr_old; i++)
+		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
+			return -1;
+	return 0;
+}
+
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	uint64_t at = start, end = start + len;
 
-	if (s->fd < 0 && begin_file(s, e) < 0)
+	if ((s->fd < 0 && begin_file(s, e) < 0) || state_check(s, start, bytes, len, e) < 0)
 		return -1;
-	for (size_t i = 0; i < s->nr_old; i++)
-		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
-			return -1;
 	while (at < end) {
 		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
 		uint64_t stop = min_u64(min_u64(saved, end), at + MAX_ENTRY);

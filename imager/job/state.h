@@ -30,7 +30,7 @@ int state_open(const char *path, const char *target, uint64_t target_size, struc
 /*
  * state_open_unfinished - open the record of a restore that did not end, to undo it
  *
- * ERR_USAGE: there is no such file; ERR_REFUSED: it is finished ("finished"), of another target or no record at all ("state");
+ * ERR_USAGE ("no-record"): there is no such file; ERR_REFUSED: it is finished ("finished"), of another target or no record at all ("state");
  * ERR_CORRUPT: its header is damaged.
  */
 int state_open_unfinished(const char *path, const char *target, uint64_t target_size, struct state **ret, struct err *e);
@@ -57,6 +57,9 @@ int state_remove(struct state *s, struct err *e);
  */
 int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 
+/* state_check - would state_save() refuse these bytes? Nothing is written. */
+int state_check(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
+
 /* state_sync - the record is on disk with everything saved, even if that is nothing, when this returns 0 */
 int state_sync(struct state *s, struct err *e);
 
@@ -65,6 +68,16 @@ int state_mark(struct state *s, uint64_t upto, struct err *e);
 
 /* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
+
+/*
+ * state_lock_folder - nobody else begins or removes records in a folder until the descriptor is closed; -1: that cannot be had
+ * state_prune - of the finished records (*.state) in a locked folder the newest stay, the others are removed; what cannot be removed stays
+ */
+int state_lock_folder(const char *folder);
+void state_prune(int folder, size_t keep);
+
+/* state_fd_is_finished - is this file, beyond doubt, the record of a restore that was finished? */
+bool state_fd_is_finished(int fd);
 
 /* state_is_open - is this an unfinished record of an earlier attempt? */
 bool state_is_open(const struct state *s);

@@ -213,6 +213,14 @@ static int report(struct undo *u, struct err *e)
 	return judge_all(u, nr_back, e);
 }
 
+/* No restore of this disk is on record where restores keep their records: nothing to undo, as far as we know. */
+static int refuse_unknown(const struct undo *u, const char *path, struct err *e)
+{
+	err_set(e, ERR_REFUSED, 0, "there is nothing to undo on '%s': this machine has no record of a restore to it that was cut short", u->sink->name);
+	err_hint(e, "a restore that was given --state FILE keeps its record there: calco undo --state FILE %.100s (looked for: %.150s)", u->o->disk, path);
+	return err_reason(e, "no-record");
+}
+
 static int run(struct undo *u, struct err *e)
 {
 	char path[PATH_MAX];
@@ -225,7 +233,9 @@ static int run(struct undo *u, struct err *e)
 	else if (state_default(u->sink->name, path, sizeof(path), e) < 0)
 		return -1;
 	snprintf(u->ret->state_file, sizeof(u->ret->state_file), "%.500s", path);
-	if (state_open_unfinished(path, u->sink->name, u->sink->size, &u->state, e) < 0 || find_parts(u, e) < 0)
+	if (state_open_unfinished(path, u->sink->name, u->sink->size, &u->state, e) < 0)
+		return !u->o->state_file && !strcmp(e->reason, "no-record") ? refuse_unknown(u, path, e) : -1;
+	if (find_parts(u, e) < 0)
 		return -1;
 	progress_update(u->p, "undo", 0, 0);
 	if (state_each(u->state, judge, u, e) < 0 || write_all(u, e) < 0)

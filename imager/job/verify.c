@@ -6,6 +6,7 @@
 #include "base/pipeline.h"
 #include "imager/image/access.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 #include "imager/job/cores.h"
 #include "imager/job/damage.h"
 
@@ -184,7 +185,7 @@ static int look_again(struct verify_image *v, struct err *e)
 	v->is_second_look = true;
 	if (v->o->access)
 		v->keys_only.keys = v->o->access->keys;
-	v->reader = img_reader_examine(v->o->image, -1, true, &v->keys_only, NULL, v->p, &ignored);
+	v->reader = image_examine(v->o->image, -1, true, &v->keys_only, NULL, v->p, &ignored);
 	if (!v->reader)
 		return 0;
 	v->m = img_reader_manifest(v->reader);
@@ -198,7 +199,7 @@ static int examine(struct verify_image *v, struct err *e)
 	struct img_place place = { .part = "" };
 	struct err why = ERR_INIT;
 
-	v->reader = img_reader_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, v->o->access, &place, v->p, &why);
+	v->reader = image_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, v->o->access, &place, v->p, &why);
 	if (v->reader) {
 		v->m = img_reader_manifest(v->reader);
 		return check_records(v, e);
@@ -212,7 +213,7 @@ static int examine(struct verify_image *v, struct err *e)
 	return damage_at_place(v->ret, image_name(v->o), &place, why.msg, e);
 }
 
-int verify_verdict(struct verify_result *ret, const char *what, struct err *e)
+static int verdict(const struct verify_result *ret, const char *what, struct err *e)
 {
 	if (ret->nr_damages == 0)
 		return 0;
@@ -233,7 +234,7 @@ static int verify_image(const struct verify_options *o, struct verify_result *re
 	if (v.reader)
 		ret->manifest = img_reader_take_manifest(v.reader);
 	img_reader_close(v.reader);
-	return r < 0 ? -1 : verify_verdict(ret, image_name(o), e);
+	return r < 0 ? -1 : verdict(ret, image_name(o), e);
 }
 
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)

@@ -7,6 +7,7 @@
 
 #include "base/arith.h"
 #include "imager/image/reader.h"
+#include "imager/repo/image.h"
 #include "imager/job/damage.h"
 #include "imager/job/disk_check.h"
 
@@ -42,6 +43,11 @@ static int open_disks(struct against *a, struct err *e)
 			return -1;
 	}
 	return 0;
+}
+
+static int check_order(struct against *a, struct err *e)
+{
+	return a->only_region == SIZE_MAX ? verify_order(a->reader, a->disks, &a->ret->wrong_disks, e) : 0;
 }
 
 /* A disk too small to hold the image is a finding, not a refusal: nothing will be written. */
@@ -214,7 +220,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 {
 	if (!strcmp(a->o->image, "-"))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
-	if (!(a->reader = img_reader_open_with(a->o->image, -1, a->o->access, p, e)))
+	if (!(a->reader = image_open(a->o->image, -1, a->o->access, p, e)))
 		return -1;
 	if (!img_reader_seekable(a->reader))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
@@ -231,7 +237,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 
 static int compare(struct against *a, const struct progress *p, struct err *e)
 {
-	if (prepare(a, p, e) < 0 || open_disks(a, e) < 0 || plan(a, e) < 0 || place_volume(a, e) < 0 || find_special(a, e) < 0)
+	if (prepare(a, p, e) < 0 || open_disks(a, e) < 0 || check_order(a, e) < 0 || plan(a, e) < 0 || place_volume(a, e) < 0 || find_special(a, e) < 0)
 		return -1;
 	struct disk_check dc = {
 		.x = a->x,
@@ -251,13 +257,29 @@ static int compare(struct against *a, const struct progress *p, struct err *e)
 	return 0;
 }
 
+/* The first place that differs, by the name of the disk it lies on. */
+static int verdict(const struct against *a, struct err *e)
+{
+	const struct damage *d = a->ret->damages;
+	unsigned long long nr = a->ret->nr_damages;
+
+	if (!nr)
+		return 0;
+	err_set(e, ERR_CORRUPT, 0, "%s: %llu place%s differ%s from the image, the first in %s at %llu+%llu", blk_name(a->disks[d->disk]),
+		nr, nr == 1 ? "" : "s", nr == 1 ? "s" : "", d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
+	if (a->ret->wrong_disks & (a->ret->wrong_disks - 1))
+		err_set(e, ERR_CORRUPT, 0, "several disks differ from the image, in %llu places, the first on %s in %s at %llu+%llu", nr,
+			blk_name(a->disks[d->disk]), d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
+	return err_reason(e, "different");
+}
+
 int verify_against(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)
 {
 	struct against a = { .o = o, .ret = ret };
 	int r = compare(&a, p, e);
 
 	if (r == 0)
-		r = verify_verdict(ret, o->against[0], e);
+		r = verdict(&a, e);
 	if (a.reader && a.m)
 		ret->manifest = img_reader_take_manifest(a.reader);
 	expected_free(a.x);

@@ -1,63 +1,14 @@
 #!/bin/bash
 # Debian's kernel and LVM's own tools make LVM in LUKS on a partition, and a striped volume over two more disks, and fill them. After capture and restore
 # the same kernel opens the copies with the same key, and finds the same files. In QEMU, because few build machines have device-mapper.
-# KERNEL_PACKAGES: folder for the packages of kernel and busybox
 . "$(dirname "$0")/../e2e/functions.sh"
-requires qemu-system-x86_64 lvm cryptsetup mke2fs sgdisk partx apt-get dpkg-deb depmod modprobe ldd
+. "$(dirname "$0")/guestlib.sh"
+requires lvm cryptsetup mke2fs sgdisk partx ldd
 
-# guest_program PROGRAM...: with its libraries into the guest, as /real-PROGRAM (the shell of busybox prefers its own)
-guest_program() {
-	local program file
-	for program in "$@"; do
-		program=$(command -v "$program")
-		for file in "$program" $(ldd "$program" | awk '/=> \// { print $3 } /^\t\/lib/ { print $1 }'); do
-			mkdir -p "$T/initrd.d/$(dirname "$file")"
-			cp -Ln "$file" "$T/initrd.d/$file" 2>/dev/null || true
-		done
-		ln -s "$program" "$T/initrd.d/real-$(basename "$program")"
-	done
-}
-
-# guest_system: $T/vmlinuz and $T/initrd, which does what "do=" on the kernel's command line says
-guest_system() {
-	local packages=${KERNEL_PACKAGES:-$T/packages} kernel module
-	mkdir -p "$packages" "$T/root" "$T/initrd.d"/{bin,dev,etc,mnt,modules,proc,run,sys,tmp}
-	if [ -z "$(find "$packages" -name 'linux-image-*.deb')" ]; then
-		kernel=$(apt-cache depends linux-image-amd64 | awk '/Depends: linux-image/ { print $2; exit }')
-		[ -n "$kernel" ] || skip "apt knows no linux-image-amd64"
-		(cd "$packages" && apt-get download "$kernel" busybox-static) >"$T/out" 2>&1 || skip "no packages: $(tail -n 1 "$T/out")"
-	fi
-	for package in "$packages"/linux-image-*.deb "$packages"/busybox-static_*.deb; do
-		dpkg-deb -x "$package" "$T/root"
-	done
-	mv "$T"/root/boot/vmlinuz-* "$T/vmlinuz"
-	kernel=$(basename "$T"/root/lib/modules/*)
-	depmod -b "$T/root" "$kernel"
-	for module in virtio_pci virtio_blk dm_mod dm_crypt xts ext4 crc32c_generic; do
-		modprobe -d "$T/root" -S "$kernel" --show-depends "$module" | awk '/^insmod/ { print $2 }'
-	done | awk '!seen[$0]++' >"$T/modules"
-	while read -r module; do
-		cp "$module" "$T/initrd.d/modules"
-		basename "$module" >>"$T/initrd.d/modules/list"
-	done <"$T/modules"
-	guest_program lvm cryptsetup mke2fs
-	cp "$T/root/bin/busybox" "$T/initrd.d/bin"
-	printf 'correct horse' >"$T/initrd.d/key"
-	guest_init >"$T/initrd.d/init"
-	chmod 755 "$T/initrd.d/init"
-	(cd "$T/initrd.d" && find . | bin/busybox cpio -o -H newc 2>/dev/null | gzip -1) >"$T/initrd"
-}
-
-guest_init() {
-	cat <<-'INIT'
-		#!/bin/busybox sh
-		/bin/busybox --install -s /bin
-		export PATH=/sbin:/usr/sbin:/bin:/usr/bin DM_DISABLE_UDEV=1 LVM_SUPPRESS_FD_WARNINGS=1
-		mount -t devtmpfs none /dev
-		mount -t proc none /proc
-		mount -t sysfs none /sys
+guest_script() {
+	cat <<-'SCRIPT'
+		export DM_DISABLE_UDEV=1 LVM_SUPPRESS_FD_WARNINGS=1
 		mount -t tmpfs none /run
-		for module in $(cat /modules/list); do insmod /modules/$module; done
 		run() { lvm "$@" --config 'devices{use_devicesfile=0 obtain_device_list_from_udev=0 external_device_info_source="none"} activation{udev_sync=0 udev_rules=0 verify_udev_operations=1 monitoring=0} backup{backup=0 archive=0}'; }
 		files() {
 			i=0
@@ -78,7 +29,7 @@ guest_init() {
 			run pvcreate /dev/vdb /dev/vdc && run vgcreate outer /dev/vdb /dev/vdc && run lvcreate -y -i 2 -I 64k -L 64M -n fast outer || return
 			run lvcreate -y -L 12M -n gone outer && run lvremove -y outer/gone && run lvextend -i 1 -L +8M outer/fast || return
 			for volume in inner-root outer-fast; do
-				/real-mke2fs -q -t ext4 /dev/mapper/$volume && mount -t ext4 /dev/mapper/$volume /mnt || return
+				/bin/mke2fs.real -q -t ext4 /dev/mapper/$volume && mount -t ext4 /dev/mapper/$volume /mnt || return
 				files
 				umount /mnt || return
 			done
@@ -103,40 +54,40 @@ guest_init() {
 		esac
 		sync
 		poweroff -f
-	INIT
+	SCRIPT
 }
 
-# guest WHAT DISK DISK DISK: do it, what it said is in $T/said
-guest() {
+# lvm_guest WHAT DISK DISK DISK: do it, what it said is in $T/said
+lvm_guest() {
 	local drives=() disk
-	truncate -s 0 "$T/said.disk"
-	truncate -s 4M "$T/said.disk"
-	for disk in "${@:2}" "$T/said.disk"; do
+	for disk in "${@:2}"; do
 		drives+=(-drive "if=virtio,format=raw,file=$disk")
 	done
-	timeout 600 qemu-system-x86_64 -accel tcg -m 768 -display none -vga none -net none -no-reboot -serial "file:$T/console" \
-		-kernel "$T/vmlinuz" -initrd "$T/initrd" -append "console=ttyS0 quiet panic=-1 do=$1 marker=$MARKER" "${drives[@]}" >"$T/qemu" 2>&1 || {
-		cat "$T/qemu" "$T/console" >&2
-		fail "the machine did not halt by itself"
-	}
-	tr -d '\000' <"$T/said.disk" >"$T/said"
+	GUEST_MEMORY=768 guest "do=$1 marker=$MARKER" "${drives[@]}"
 }
 
 # list DISK DISK DISK: the files of all volumes, into $T/said
 list() {
-	guest list "$@"
+	lvm_guest list "$@"
 	grep -qx listed "$T/said" || { cat "$T/said" "$T/console" >&2; fail "the volumes of $1 cannot be opened"; }
 	[ "$(grep -c ' ./folder' "$T/said")" -gt 300 ] || { cat "$T/said" >&2; fail "there are too few files"; }
 }
 
 MARKER='Calco-test:-deleted-''before-the-capture'
-guest_system
+guest_script >"$T/script"
+guest_system "$T/script" dm_mod dm_crypt xts ext4 crc32c_generic
+# mke2fs by another name: busybox has one that makes no ext4.
+cp -L "$(command -v mke2fs)" "$T/mke2fs.real"
+guest_add "$(command -v lvm)" "$(command -v cryptsetup)" "$T/mke2fs.real"
+mkdir "$T/initrd.d/etc" "$T/initrd.d/run"
+printf 'correct horse' >"$T/initrd.d/key"
+guest_pack
 cd "$T"
 for disk in one two three; do
 	truncate -s 100M $disk
 done
 sgdisk -n 1:2048:+80M -t 1:8309 one >/dev/null
-guest fill one two three
+lvm_guest fill one two three
 grep -qx filled said || { cat said console >&2; fail "the kernel could not make the volumes"; }
 grep -q -a -F "$MARKER" two three || fail "the deleted data is not on the source"
 list one two three

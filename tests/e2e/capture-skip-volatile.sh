@@ -90,6 +90,12 @@ ext_round 48M -t ext4 -b 1024 -O ^metadata_csum
 ext_round 48M -t ext3 -b 1024
 ext_round 64M -t ext4 -b 4096 -O bigalloc -C 16384
 
+# Beside another notice no word is cut.
+debugfs -w -R 'feature needs_recovery' fs.img >/dev/null 2>&1
+run_calco capture fs.img both.calco --replay --skip-volatile
+expect_text err 'left out on request: /swapfile 6.0 MiB, /var/swap.img 8.0 MiB; its journal was replayed for this image: [0-9]+ transactions, [0-9]+ blocks$'
+rm both.calco
+
 # A system sleeps in it, or it is a link, or a folder: nothing is left out.
 truncate -s 0 fs.img
 truncate -s 32M fs.img

@@ -45,6 +45,29 @@ expect_exit 4 "$CALCO" restore lab.calco "$dev" --yes --state state
 run_calco restore lab.calco "$dev" --confirm "$confirm" --state state
 e2fsck -fn "$dev" >/dev/null 2>&1 || fail "e2fsck finds errors"
 
+# A disk with partitions: each with its size, what it holds, label, GPT name, and where it is mounted, also through another device. Hostile
+# names neither move the cursor nor make lines long; JSON has them in full.
+requires sgdisk partx mkfs.fat mmd mcopy mkswap openssl
+make_gpt_disk parts.img
+sgdisk -n 4:0:0 -c "4:$(printf 'evil\033[2Jname of thirty-five character')" -c '2:the root' parts.img >/dev/null
+pdev=$(losetup --find --show parts.img)
+cleanup_fn losetup -d "$pdev"
+read -r -a place < <(partition_place parts.img 2)
+inner=$(losetup --find --show -o "${place[0]}" --sizelimit "${place[1]}" "$pdev")
+cleanup_fn losetup -d "$inner"
+unshare -m sh -eu -c '
+	mount -o ro "$2" mnt
+	"$1" disks --json >parts.json
+	"$1" disks >parts
+' sh "$CALCO" "$inner" || fail "inside the mount namespace"
+json_true parts.json "[(p['number'], p['content'], p['label'], p['name'], p['size'] >> 20, p['swap']) for x in d['result']['disks'] if x['path'] == '$pdev'
+	for p in x['partitions'] if p['number'] < 4] == [(1, 'vfat', 'EFI', 'EFI', 40, False), (2, 'ext4', 'root', 'the root', ${place[1]} >> 20, False), (3, 'swap', 'swap', 'swap', 8, False)]"
+json_true parts.json "[x['partitions'][1]['mounted'] == ['$T/mnt'] and x['partitions'][3]['name'].startswith('evil\ufffd[2Jname of thirty-five') for x in d['result']['disks'] if x['path'] == '$pdev'] == [True]"
+sed -n "\\|^$pdev |,\\|^/|p" parts >listed
+expect_text listed '^  table +gpt$' '^ +1 +40.0 MiB +vfat +EFI +EFI$' "^ +2 +[0-9.]+ MiB +ext4 +root +the root +$(cut -c 1-28 <<<"$T/mnt")" 'evil.*\.\.$'
+[ "$(grep -c "$(printf '\033')" parts)" = 0 ] || fail "an escape sequence comes through"
+[ "$(tail -n +4 listed | wc -L)" -le 100 ] || fail "a line is too long"
+
 # Who may not write to it is told so, by disks and by restore.
 command -v setpriv >/dev/null || skip "setpriv is not installed"
 chmod 755 "$T"
@@ -61,3 +84,11 @@ expect_exit 0 as_nobody disks --targets
 expect_no_text out "^$dev "
 expect_exit 1 as_nobody restore readable.calco "$dev" --confirm "$confirm"
 expect_text err "'$dev' cannot be opened for writing: Permission denied" 'as root'
+# Nor may read: the disk, or an image that is root's.
+expect_exit 1 as_nobody capture "$dev" --dry-run
+expect_text err "opening '$dev': Permission denied" '^hint: run it as root'
+expect_exit 1 as_nobody verify readable.calco --against "$dev" --json
+json_true out 'd["error"]["reason"] == "no-permission"'
+expect_text err '^hint: run it as root'
+expect_exit 1 as_nobody verify lab.calco
+expect_text err "opening 'lab.calco': Permission denied" '^hint: run it as root'

@@ -7,6 +7,13 @@ make_gpt_disk golden.img
 unset NO_COLOR
 export TERM=xterm
 
+# Nothing but JSON lines: no plan in between, and nobody is asked.
+run_calco capture golden.img r.calco
+run_calco restore r.calco clone.img --progress json
+python3 -c 'import json, sys; assert {json.loads(line)["event"] for line in open(sys.argv[1])} <= {"progress", "notice"}' err || fail "$(cat err)"
+at_terminal '' '' "$CALCO" restore r.calco clone.img --progress json && fail "--progress json asked nobody and wrote"
+expect_text seen 'was not confirmed'
+
 run_calco capture golden.img a.calco --progress json
 python3 - err <<'PYTHON'
 import json, sys

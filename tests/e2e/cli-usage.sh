@@ -45,6 +45,7 @@ run_calco capture disk.img "$T/lab.calco"
 usage "$missing" restore "$T/lab.calco" /dev/no-such
 usage "$missing" verify "$T/lab.calco" --against no-such.img
 usage "$missing" verify "$T/lab.calco" --against /dev/no-such
+usage '--only needs --against' verify "$T/lab.calco" --only 1
 usage 'not for a disk' capture - lab.calco
 usage 'not for a disk' restore "$T/lab.calco" -
 usage 'no disk matches' capture serial=no-such-serial lab.calco

@@ -122,10 +122,13 @@ json_get() {
 # seen is in $T/seen. Exit code of the command. An empty QUESTION types nothing.
 at_terminal() {
 	python3 - "$T/seen" "$@" <<-'PYTHON'
-		import os, pty, sys
+		import os, pty, signal, sys
 		seen_path, question, answer, *command = sys.argv[1:]
 		pid, fd = pty.fork()
 		if pid == 0:
+		    # A shell that was started with a signal ignored hands that on, and cannot undo it.
+		    for number in signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP:
+		        signal.signal(number, signal.SIG_DFL)
 		    os.execvp(command[0], command)
 		seen, typed = b"", not question
 		while True:

@@ -1,106 +1,9 @@
 #!/bin/bash
 # exFAT in partitions and on a whole disk: thousands of files, deep folders, deleted data, files in pieces. They are put there and looked
 # at by FUSE exfat, and by a reader that follows the specification; fsck.exfat is content before and after.
-. "$(dirname "$0")/rounds.sh"
-requires mkfs.exfat fsck.exfat mount.exfat-fuse
+. "$(dirname "$0")/exfatlib.sh"
 
-EXFAT=$HERE/../tools/exfat.py
 shared_tree
-
-# mount_exfat OPTIONS: $dev on mnt; this kernel may have no driver of its own
-mount_exfat() {
-	mount.exfat-fuse -o "$1" "$dev" mnt >"$T/err" 2>&1 || skip "FUSE exfat does not mount it: $(cat "$T/err")"
-}
-
-# exfat_manifest: what is in mnt
-exfat_manifest() {
-	(cd mnt && find . -mindepth 1 -printf '%P %y %s %T@\n' | sort && find . -type f -print0 | sort -z | xargs -0 sha256sum)
-}
-
-# exfat_files FOLDER HOW-MANY: copies under names that exFAT can keep, in many folders and in one deep one
-exfat_files() {
-	python3 - "$tree/usr" "$@" <<-'PYTHON'
-		import os, shutil, sys
-		source, target, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-		files = sorted(os.path.join(d, f) for d, _, names in os.walk(source) for f in names)[:number]
-		for i, path in enumerate(files):
-		    folder = os.path.join(target, f"Ordner {i % 37} – ö", *(["inner"] * (i % 4)))
-		    os.makedirs(folder, exist_ok=True)
-		    shutil.copy2(path, os.path.join(folder, f"{i} " + ("long " * 40 if i % 50 == 0 else "") + "file.dat"))
-		deep = os.path.join(target, *[f"level {i}" for i in range(40)])
-		os.makedirs(deep)
-		with open(os.path.join(deep, "bottom"), "w") as f:
-		    f.write("bottom\n")
-	PYTHON
-}
-
-# fill_exfat NUMBER FILES
-fill_exfat() {
-	local i
-	attach_partition "$1"
-	mount_exfat rw
-	exfat_files mnt "$2"
-	# Holes everywhere, and then files that have to go into them
-	find mnt -name '*[37] file.dat' -type f -print0 | xargs -0 rm
-	for i in 1 2 3; do
-		random_bytes $((i * 700000 + i)) >"mnt/in pieces $i"
-		rm -rf "mnt/Ordner $i – ö/inner"
-	done
-	# Last: what is behind the end of a file in its last cluster comes along, whatever it is.
-	deleted_data mnt 4
-	exfat_manifest >"$disk.manifest.$1"
-	umount mnt
-	fsck.exfat -n "$dev" >"$T/fsck" 2>&1 || { cat "$T/fsck" >&2; fail "fsck.exfat finds errors before anything was done"; }
-	detach "$dev"
-	volume_list "$1" >"$disk.list.$1"
-	[ "$(wc -l <"$disk.list.$1")" -gt 100 ] || fail "there are too few files"
-	echo "check_exfat $1" >>"$disk.checks"
-}
-
-# volume_list NUMBER: by the reader
-volume_list() {
-	local at
-	read -r -a at < <(place "$1")
-	python3 "$EXFAT" list "$disk" "${at[0]}"
-}
-
-check_exfat() {
-	attach_partition "$1" --read-only
-	fsck.exfat -n "$dev" >"$T/fsck" 2>&1 || { cat "$T/fsck" >&2; fail "fsck.exfat finds errors in partition $1 of $disk"; }
-	mount_exfat ro
-	exfat_manifest >now
-	umount mnt
-	detach "$dev"
-	cmp now "$source.manifest.$1" || { diff now "$source.manifest.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
-	volume_list "$1" >now
-	cmp now "$source.list.$1" || { diff now "$source.list.$1" | head >&2; fail "files of partition $1 of $disk differ for the reader"; }
-}
-
-# part_exfat NUMBER FILES [MKFS-OPTION...]
-part_exfat() {
-	attach_partition "$1"
-	mkfs.exfat -L "part $1" "${@:3}" "$dev" >/dev/null
-	detach "$dev"
-	fill_exfat "$1" "$2"
-}
-
-# What is restored has the same bytes in use: captured again it is the same.
-also_check() {
-	rm -f again.calco
-	run_calco capture "$1" again.calco --json
-	cp out again.json
-	run_calco info "$source.calco" --json
-	python3 - again.json out <<-'PYTHON' || fail "captured again, $1 is something else"
-		import json, sys
-		a, b = (json.load(open(p))["result"] for p in sys.argv[1:])
-		keys = ("driver", "type", "label", "uuid", "state", "notice", "size", "used_bytes", "block_size")
-		volumes = [[[v.get(k) for k in keys] for v in d["volumes"]] for d in (a, b)]
-		if volumes[0] != volumes[1]:
-		    sys.exit(f"{volumes[0]}\n{volumes[1]}")
-		if any(v[0] == "raw" for v in volumes[0]):
-		    sys.exit(f"raw: {volumes[0]}")
-	PYTHON
-}
 
 MIB=$((1024 * 1024))
 
@@ -166,7 +69,7 @@ done
 
 # A file in free clusters: raw, and it says so.
 cp $disk lost.img
-bitmap=$(python3 "$EXFAT" places lost.img | awk '/^t .\$bitmap0/ { print $(NF - 1) }')
+bitmap=$(python3 "$READER_TOOL" places lost.img | awk '/^t .\$bitmap0/ { print $(NF - 1) }')
 head -c 400 /dev/zero | dd of=lost.img conv=notrunc oflag=seek_bytes seek=$((bitmap + 100)) status=none
 run_calco capture lost.img lost.calco
 expect_text err "taken raw: '.*': exFAT: its cluster [0-9]+ is free in the allocation bitmap"
@@ -177,8 +80,8 @@ rm ./*.img ./*.calco
 # made NAME SIZE OPTION...: volumes that no mkfs here makes
 made() {
 	disk=$1.img
-	python3 "$EXFAT" make "$disk" "$2" files=1500 dirs=150 deleted=100 max=12000 "${@:3}"
-	python3 "$EXFAT" list "$disk" >"$disk.list.0"
+	python3 "$READER_TOOL" make "$disk" "$2" files=1500 dirs=150 deleted=100 max=12000 "${@:3}"
+	python3 "$READER_TOOL" list "$disk" >"$disk.list.0"
 	echo check_made >"$disk.checks"
 	holds_deleted_data "$disk"
 	round_trip "$disk"
@@ -186,7 +89,7 @@ made() {
 }
 
 check_made() {
-	python3 "$EXFAT" list "$disk" >now
+	python3 "$READER_TOOL" list "$disk" >now
 	cmp now "$source.list.0" || fail "the files of $disk differ"
 }
 

@@ -1,83 +1,9 @@
 #!/bin/bash
 # F2FS in partitions and on a whole disk, filled by sload.f2fs, with deleted data all over: fsck.f2fs is content before and after, and a
 # reader that shares nothing with the program finds the same files. What a kernel does with such volumes is in tests/boot/f2fs-mount.sh.
-. "$(dirname "$0")/rounds.sh"
-requires mkfs.f2fs sload.f2fs fsck.f2fs
+. "$(dirname "$0")/f2fslib.sh"
 
-F2FS=$HERE/../tools/f2fs.py
 shared_tree
-
-# f2fs_files FOLDER HOW-MANY: copies in many folders and in one deep one, a large file, one with holes
-f2fs_files() {
-	python3 - "$tree/usr" "$@" <<-'PYTHON'
-		import os, shutil, sys
-		source, target, number = sys.argv[1], sys.argv[2], int(sys.argv[3])
-		files = sorted(os.path.join(d, f) for d, _, names in os.walk(source) for f in names)[:number]
-		for i, path in enumerate(files):
-		    folder = os.path.join(target, f"Ordner {i % 37} – ö", *(["inner"] * (i % 4)))
-		    os.makedirs(folder, exist_ok=True)
-		    shutil.copy2(path, os.path.join(folder, f"{i} " + ("long " * 40 if i % 50 == 0 else "") + "file.dat"))
-		deep = os.path.join(target, *[f"level {i}" for i in range(40)])
-		os.makedirs(deep)
-		os.symlink("/somewhere/else", os.path.join(deep, "link"))
-	PYTHON
-	random_bytes 9000001 >"$1/large"
-}
-
-# fsck_f2fs FILE
-fsck_f2fs() {
-	fsck.f2fs --dry-run "$1" >"$T/fsck" 2>&1 || { cat "$T/fsck" >&2; fail "fsck.f2fs: $disk"; }
-	expect_no_text "$T/fsck" '\[Fail\]|\[ASSERT\]'
-}
-
-# part_f2fs NUMBER FILES [MKFS-OPTION...]: and old data in every free block
-part_f2fs() {
-	attach_partition "$1"
-	mkfs.f2fs -q -f -l "part $1" "${@:3}" "$dev" >"$T/err" 2>&1 || { cat "$T/err" >&2; fail "mkfs.f2fs ${*:3}"; }
-	rm -rf put
-	mkdir put
-	f2fs_files put "$2"
-	sload.f2fs -f "$T/put" "$dev" >"$T/err" 2>&1 || { tail -n 5 "$T/err" >&2; fail "sload.f2fs ${*:3}"; }
-	python3 "$F2FS" fill "$dev" "$MARKER"
-	fsck_f2fs "$dev"
-	detach "$dev"
-	volume_list "$1" >"$disk.list.$1"
-	[ "$(wc -l <"$disk.list.$1")" -gt "$2" ] || fail "there are too few files"
-	echo "check_f2fs $1" >>"$disk.checks"
-}
-
-# volume_list NUMBER: by the reader
-volume_list() {
-	local at
-	read -r -a at < <(place "$1")
-	python3 "$F2FS" list "$disk" "${at[0]}"
-}
-
-check_f2fs() {
-	attach_partition "$1" --read-only
-	fsck_f2fs "$dev"
-	detach "$dev"
-	volume_list "$1" >now
-	cmp now "$source.list.$1" || { diff now "$source.list.$1" | head >&2; fail "files of partition $1 of $disk differ"; }
-}
-
-# What is restored has the same bytes in use: captured again it is the same.
-also_check() {
-	rm -f again.calco
-	run_calco capture "$1" again.calco --json
-	cp out again.json
-	run_calco info "$source.calco" --json
-	python3 - again.json out <<-'PYTHON' || fail "captured again, $1 is something else"
-		import json, sys
-		a, b = (json.load(open(p))["result"] for p in sys.argv[1:])
-		keys = ("driver", "type", "label", "uuid", "state", "notice", "size", "used_bytes", "block_size")
-		volumes = [[[v.get(k) for k in keys] for v in d["volumes"]] for d in (a, b)]
-		if volumes[0] != volumes[1]:
-		    sys.exit(f"{volumes[0]}\n{volumes[1]}")
-		if any(v[0] == "raw" for v in volumes[0]):
-		    sys.exit(f"raw: {volumes[0]}")
-	PYTHON
-}
 
 MIB=$((1024 * 1024))
 
@@ -106,9 +32,9 @@ json_true out 'd["result"]["disks"][0]["table"] == "none" and d["result"]["volum
 
 # Not unmounted, or with errors: refused. As it is by --raw; as advised, it is taken.
 cp $disk dirty.img
-python3 "$F2FS" flags dirty.img 0 1
+python3 "$READER_TOOL" flags dirty.img 0 1
 cp $disk errors.img
-python3 "$F2FS" flags errors.img 0x10 0
+python3 "$READER_TOOL" flags errors.img 0x10 0
 for unsafe in dirty errors; do
 	expect_exit 4 "$CALCO" capture $unsafe.img unsafe.calco --json
 	json_true out "d['error']['reason'] == '$unsafe' and d['error']['hint']"
@@ -121,16 +47,25 @@ for unsafe in dirty errors; do
 	rm unsafe.calco clean.calco copy.img
 done
 
-# Over two devices: refused
-truncate -s 100M one.img two.img
-mkfs.f2fs -q -f -c two.img one.img >/dev/null
+# Over three devices: the first is refused, alone and together with the others, and names them. They have no superblock and come whole.
+truncate -s 100M one.img two.img three.img
+mkfs.f2fs -q -f -c two.img -c three.img one.img >/dev/null
 expect_exit 4 "$CALCO" capture one.img unsafe.calco --json
-json_true out "d['error']['reason'] == 'set-member'"
+json_true out "d['error']['reason'] == 'set-member' and \"the others were 'two.img', 'three.img'\" in d['error']['message']"
+expect_exit 4 "$CALCO" capture one.img two.img three.img unsafe.calco
+dd if=/dev/urandom of=two.img bs=1M count=3 seek=60 conv=notrunc status=none
+run_calco capture two.img unsafe.calco --json
+json_true out "[v['driver'] for v in d['result']['volumes']] == ['raw'] and d['result']['used_bytes'] == 100 << 20"
+rm unsafe.calco
+run_calco capture one.img two.img three.img unsafe.calco --raw all
+run_calco restore unsafe.calco new1.img new2.img new3.img --confirm new1.img --confirm new2.img --confirm new3.img
+cmp one.img new1.img && cmp two.img new2.img && cmp three.img new3.img || fail "--raw is not a copy of everything"
+rm -f unsafe.calco new?.img
 
 # A SIT that knows of nothing: raw, and it says so.
 cp $disk lost.img
-sit=$(python3 "$F2FS" info lost.img | sed -n 's/^sit=//p')
-nat=$(python3 "$F2FS" info lost.img | sed -n 's/^nat=//p')
+sit=$(python3 "$READER_TOOL" info lost.img | sed -n 's/^sit=//p')
+nat=$(python3 "$READER_TOOL" info lost.img | sed -n 's/^nat=//p')
 dd if=/dev/zero of=lost.img bs=4096 seek="$sit" count=$((nat - sit)) conv=notrunc status=none
 run_calco capture lost.img lost.calco
 expect_text err 'taken raw: the F2FS segments have [0-9]+ nodes, the checkpoint counts [0-9]+'

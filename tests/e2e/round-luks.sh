@@ -97,6 +97,9 @@ expect_exit 4 "$CALCO" capture disk no.calco --unlock 1=wrong
 expect_text err "the key or passphrase in 'wrong' does not open"
 expect_exit 2 "$CALCO" capture disk no.calco --unlock 7=key
 expect_text err "no LUKS container '7'"
+# To be opened and taken raw at once: one of the two.
+expect_exit 2 "$CALCO" capture disk --dry-run --unlock 2=key --raw 2
+expect_text err "^calco: --unlock: '2' is taken raw, as --raw asks for" '^hint: leave out one of them'
 expect_exit 2 "$CALCO" capture disk no.calco --unlock 1
 expect_exit 2 "$CALCO" capture disk no.calco --unlock 1=nowhere
 [ ! -e no.calco ] || fail "there is an image"

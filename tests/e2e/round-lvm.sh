@@ -53,6 +53,8 @@ done
 
 run_calco capture disk1 disk2 group.calco
 expect_no_text err 'raw'
+# Of a striped volume each place is told once.
+expect_text out '^ +vg/data +ext4 +data +48.0 MiB +(1:[0-9], 2|2, 1:[0-9]) +clean$'
 run_calco info group.calco --json
 json_true out '[v["kind"] for v in d["result"]["volumes"]] == ["partition", "partition", "disk", "set", "lv", "lv", "lv"]'
 json_true out '[v["name"] for v in d["result"]["volumes"][3:]] == ["vg", "vg/root", "vg/data", "vg/swap"]'

@@ -7,6 +7,8 @@
 # It then runs as root in a mount namespace of its own (nothing it mounts is seen elsewhere or outlives it), with all
 # of functions.sh and what is below. Skipped where mounts or loop devices do not work.
 
+# Several libraries of one test begin with this one.
+! declare -F round_trip >/dev/null || return 0
 if [ "$(id -u)" -eq 0 ] && [ "${CALCO_TEST_NAMESPACE:-}" != "$$" ]; then
 	# exec keeps the process id, so that the variable cannot be inherited by mistake.
 	CALCO_TEST_NAMESPACE=$$ exec unshare --mount --propagation private "$0" "$@"
@@ -45,7 +47,7 @@ place() {
 	if [ "$1" = 0 ]; then
 		echo "0 $(blockdev_size "$disk")"
 	else
-		python3 "$HERE/table_bytes.py" places "$disk" $SECTOR | awk -v n="$1" '$1 == n { print $2, $3 }'
+		python3 "$HERE/table_bytes.py" places "$disk" "$SECTOR" | awk -v n="$1" '$1 == n { print $2, $3 }'
 	fi
 }
 
@@ -58,7 +60,7 @@ attach_partition() {
 	local at
 	read -r -a at < <(place "$1")
 	[ "${#at[@]}" = 2 ] || fail "no partition $1 in $disk"
-	attach "$disk" --offset "${at[0]}" --sizelimit "${at[1]}" --sector-size $SECTOR "${@:2}"
+	attach "$disk" --offset "${at[0]}" --sizelimit "${at[1]}" --sector-size "$SECTOR" "${@:2}"
 }
 
 release_all() {
@@ -310,11 +312,11 @@ also_check() {
 
 # same_tables DISK: the partition tables are byte for byte those of $source
 same_tables() {
-	python3 "$HERE/table_bytes.py" compare "$source" "$1" $SECTOR || fail "the table of $1 differs"
+	python3 "$HERE/table_bytes.py" compare "$source" "$1" "$SECTOR" || fail "the table of $1 differs"
 }
 
 has_table() {
-	[ -n "$(python3 "$HERE/table_bytes.py" structures "$1" $SECTOR)" ]
+	[ -n "$(python3 "$HERE/table_bytes.py" structures "$1" "$SECTOR")" ]
 }
 
 # check_content DISK IMAGE: it is what $source was, by verify, byte for byte in its tables, and by the tools of its file systems

@@ -2,7 +2,7 @@
 # btrfs over two disks: captured together, and btrfs finds all of it on the copies; one alone is refused with the name of the other.
 . "$(dirname "$0")/functions.sh"
 requires_loop
-requires mkfs.btrfs btrfs wipefs
+requires mkfs.btrfs btrfs wipefs sgdisk
 grep -qw btrfs /proc/filesystems || modprobe btrfs 2>/dev/null || skip "the kernel has no btrfs"
 
 # attach_pair FILE FILE: loop devices $one and $two that btrfs knows of
@@ -37,6 +37,7 @@ for mode in single raid1 raid0; do
 	json_true out 'd["error"]["reason"] == "set-member"'
 	run_calco capture disk2 alone.calco --raw all --dry-run
 	run_calco capture disk1 disk2 image.calco
+	expect_no_text err 'copies of a mirror'
 	run_calco info image.calco --json
 	json_true out '[(v["kind"], v["type"]) for v in d["result"]["volumes"]] == [("disk", "btrfs")] * 2 + [("set", "btrfs")]'
 	json_true out 'd["result"]["stored_bytes"] < 40 << 20'
@@ -52,6 +53,19 @@ for mode in single raid1 raid0; do
 	umount mnt
 	detach_pair
 done
+
+# One member raw by its number: the other is not whole without it, and the hint names it.
+for n in 1 2; do
+	truncate -s 210M part$n
+	sgdisk -n 1:0:+200M part$n >/dev/null
+	put_partition part$n 1 disk$n
+done
+expect_exit 4 "$CALCO" capture part1 part2 none.calco --raw 1:1 --json
+json_true out 'd["error"]["reason"] == "set-member"'
+json_true out 'd["error"]["hint"].startswith("'"'part1' partition 1 is not missing, but --raw takes it by itself: leave that out, or add --raw 2:1"'")'
+run_calco capture part1 part2 none.calco --raw 1:1 --raw 2:1 --dry-run
+run_calco capture part1 part2 none.calco --dry-run
+rm -f part1 part2
 
 # Both members say what the driver does not know (bit 40 of the incompat flags, at 188 of each superblock): each is taken raw, with the driver's reason.
 PYTHONPATH=$ROOT/tests/tools PYTHONDONTWRITEBYTECODE=1 python3 - disk1 disk2 <<-'PYTHON'

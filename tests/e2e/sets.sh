@@ -36,6 +36,10 @@ run_calco capture two raw2.calco --raw "$uuid2"
 run_calco info raw2.calco --json
 json_true out '[v["raw"] for v in d["result"]["volumes"]] == ["asked"]'
 
+# One of them raw: it is not missing, and the hint says what keeps it away.
+expect_exit 4 "$CALCO" capture one two both.calco --raw "$uuid2"
+expect_text err "hint: 'two' is not missing, but --raw takes it by itself: leave that out, or add --raw"
+
 # In either order; the order of the disks is the user's.
 run_calco capture one two both.calco
 run_calco capture two one turned.calco
@@ -47,6 +51,11 @@ for lv in root data; do
 	lv_tool get text $lv got "$uuid1=new1@0" "$uuid2=new2@0"
 	same_volume $lv got
 done
+
+# Half of a group is not offered.
+expect_exit 2 "$CALCO" restore both.calco single
+expect_text err "holds 2 disks, 1 target is named" "^hint: 'vg' \(LVM2[^)]*\) lies on several of them: name one target for each disk"
+[ ! -e single ] || fail "a refused restore made its target"
 
 # One disk of the two onto its own target: the volumes that lie on it, and nothing of the other.
 truncate -s 64M single

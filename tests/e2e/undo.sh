@@ -46,6 +46,13 @@ sha256sum target.img | cut -d ' ' -f 1 | cmp - <(cut -d ' ' -f 1 old.sum)
 expect_exit 2 "$CALCO" undo target.img --state record
 expect_text err 'no state record'
 
+# Without a record of any restore, in words and not as a path only.
+truncate -s 1M never.img
+expect_exit 4 "$CALCO" undo never.img
+expect_text err "^calco: there is nothing to undo on 'never.img': this machine has no record" '^hint: .*calco undo --state FILE never.img'
+expect_exit 4 "$CALCO" undo never.img --json
+json_true out 'd["error"]["reason"] == "no-record"'
+
 # Something written: what the restore had not come to is had back, the rest is named.
 cut_restore "$second"
 expect_exit 5 "$CALCO" undo target.img --state record --json
@@ -62,6 +69,14 @@ run_calco restore image.calco target.img --state record --confirm target.img
 run_calco verify image.calco --against target.img
 expect_exit 4 "$CALCO" undo target.img --state record --json
 json_true out 'd["error"]["reason"] == "finished"'
+
+# A dry run over what a cut restore left finds nothing to refuse, and leaves the record and the target alone.
+cut_restore "$second"
+cp --sparse=always target.img left.img
+cp record record.before
+run_calco restore image.calco target.img --state record --dry-run
+cmp record record.before
+cmp target.img left.img
 
 # Twice says so, and still nothing is claimed.
 cut_restore "$second"
@@ -106,6 +121,10 @@ sgdisk -Z target.img >/dev/null 2>&1 || true
 sgdisk -n 1:0:+40M -n 2:0:+300M -n 3:0:0 target.img >/dev/null 2>&1
 make_ext4 part 300M -L new && put_partition target.img 2 part && rm part
 cp --sparse=always target.img left.img
+cp record record.before
+expect_exit 4 "$CALCO" restore image.calco target.img --state record --dry-run
+expect_text err "'.*target.img' was used since the restore that was cut short" '^hint: .*remove this record'
+cmp record record.before
 expect_exit 4 "$CALCO" restore image.calco target.img --state record --confirm target.img --json
 json_true out 'd["error"]["reason"] == "state"'
 cmp target.img left.img

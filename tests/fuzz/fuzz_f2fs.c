@@ -1,70 +1,48 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * The F2FS driver. The input is the volume without its zeros: 8 bytes of size, then records of 4 bytes sector number (512 bytes) and 512
- * bytes of content; tests/fuzz/make_f2fs_seeds.sh makes such files from real volumes. The checksums of superblocks and checkpoints are put
- * right before the driver sees them, unless the size's highest bit is set.
+ * The F2FS driver. The input is described in sparse.h. The checksums of superblocks and checkpoints are put right before the driver sees
+ * them, unless the size's highest bit is set.
  */
-#include "tests/fuzz/fsd_fuzz.h"
-
-#include "base/arith.h"
-#include "base/span.h"
 #include "fsdrivers/f2fs/f2fs.h"
+#include "tests/fuzz/fsd_fuzz.h"
+#include "tests/fuzz/sparse.h"
 
-#define SECTOR   512U
-#define RECORD   (4U + SECTOR)
 #define MAX_SIZE (256ULL << 20)
 #define BLOCK    4096U
 #define MAX_SUMS 6U
 
-struct sparse_source {
-	struct blk_source base;
-	const uint8_t *records;
-	size_t nr;
+struct f2fs_source {
+	struct sparse_source s;
 	struct {
 		uint64_t at;
 		uint8_t bytes[4];
 	} sums[MAX_SUMS];
 	unsigned nr_sums;
-	uint64_t nr_read; /* bytes, to see that work is bounded */
 };
 
-static void overlay(uint8_t *buf, uint64_t off, size_t len, uint64_t at, const uint8_t *bytes, size_t n)
+static int summed_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
 {
-	uint64_t start = max_u64(at, off), end = min_u64(at + n, off + len);
+	struct f2fs_source *f = (struct f2fs_source *)s;
 
-	if (start < end)
-		memcpy(buf + (start - off), bytes + (start - at), end - start);
-}
-
-static int sparse_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct sparse_source *f = (struct sparse_source *)s;
-
-	(void)e;
-	memset(buf, 0, len);
-	f->nr_read += len;
-	for (size_t i = 0; i < f->nr; i++) {
-		const uint8_t *r = f->records + i * RECORD;
-		overlay(buf, off, len, (uint64_t)get_le32(r) * SECTOR, r + 4, SECTOR);
-	}
+	sparse_read(s, off, buf, len, e);
 	for (unsigned i = 0; i < f->nr_sums; i++)
 		overlay(buf, off, len, f->sums[i].at, f->sums[i].bytes, 4);
 	return 0;
 }
 
-static void add_sum(struct sparse_source *f, uint64_t at, uint32_t sum)
+static void add_sum(struct f2fs_source *f, uint64_t at, uint32_t sum)
 {
 	f->sums[f->nr_sums].at = at;
 	put_le32(f->sums[f->nr_sums++].bytes, 0, sum);
 }
 
 /* A block of a checkpoint; returns how many blocks it says there are. */
-static uint32_t fix_checkpoint(struct sparse_source *f, uint64_t block)
+static uint32_t fix_checkpoint(struct f2fs_source *f, uint64_t block)
 {
 	uint8_t buf[BLOCK];
 	struct err e = ERR_INIT;
 
-	if (blk_read(&f->base, block * BLOCK, buf, BLOCK, &e) < 0)
+	if (blk_read(&f->s.base, block * BLOCK, buf, BLOCK, &e) < 0)
 		return 0;
 	uint32_t at = get_le32(buf + 164);
 	if (at < 192 || at > BLOCK - 4)
@@ -76,13 +54,13 @@ static uint32_t fix_checkpoint(struct sparse_source *f, uint64_t block)
 	return get_le32(buf + 136);
 }
 
-static void fix_checksums(struct sparse_source *f)
+static void fix_checksums(struct f2fs_source *f)
 {
 	uint8_t sb[F2FS_SUPER_SIZE];
 	struct err e = ERR_INIT;
 
 	for (unsigned i = 2; i-- > 0;) {
-		if (blk_read(&f->base, i * BLOCK + F2FS_SUPER_OFFSET, sb, sizeof(sb), &e) < 0)
+		if (blk_read(&f->s.base, i * BLOCK + F2FS_SUPER_OFFSET, sb, sizeof(sb), &e) < 0)
 			return;
 		add_sum(f, i * BLOCK + F2FS_SUPER_OFFSET + 3068, f2fs_crc(F2FS_MAGIC, sb, 3068));
 	}
@@ -96,19 +74,16 @@ static void fix_checksums(struct sparse_source *f)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct blk_source_ops ops = { .read = sparse_read };
-	struct sparse_source f = {
-		.base = { .ops = &ops, .sector_size = SECTOR, .phys_sector_size = SECTOR, .name = "fuzz" } };
+	static const struct blk_source_ops ops = { .read = summed_read };
+	struct f2fs_source f = { .nr_sums = 0 };
 
 	if (size < 8)
 		return 0;
-	f.base.size = get_le64(data) % MAX_SIZE;
-	f.records = data + 8;
-	f.nr = (size - 8) / RECORD;
+	f.s = sparse_source(&ops, data, size, MAX_SIZE);
 	if (!(data[7] & 0x80))
 		fix_checksums(&f);
-	fuzz_source(&fsd_f2fs, &f.base);
+	fuzz_source(&fsd_f2fs, &f.s.base);
 	/* Tables and nodes once, with gaps between them; libblkid looks at both ends. */
-	FUZZ_CHECK(f.nr_read <= (16ULL << 20) + 20 * f.base.size);
+	FUZZ_CHECK(f.s.nr_read <= (16ULL << 20) + 20 * f.s.base.size);
 	return 0;
 }

@@ -8,29 +8,17 @@
 #include "base/arith.h"
 #include "imager/disk/lvm.h"
 #include "imager/disk/stack.h"
+#include "tests/fuzz/fuzz.h"
 #include "tests/unit/lvm_image.h"
-
-#include <stdio.h>
-#include <stdlib.h>
 
 #define CHOICE_DEVICE 0x01 /* the input is a device; else a text that is put into one */
 #define CHOICE_TWICE  0x02 /* two devices of the same bytes */
 #define DEVICE_SIZE   ((size_t)4 << 20)
 
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x);           \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static int check_area(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
 {
 	(void)e;
-	MUST(member < *(size_t *)arg && len && range_inside(start, len, DEVICE_SIZE));
+	FUZZ_CHECK(member < *(size_t *)arg && len && range_inside(start, len, DEVICE_SIZE));
 	return 0;
 }
 
@@ -39,23 +27,23 @@ static void check_sets(const struct stack_sets *sets, size_t nr)
 	uint8_t *seen = calloc(nr, 1);
 	struct err e = ERR_INIT;
 
-	MUST(seen);
+	FUZZ_CHECK(seen);
 	for (size_t i = 0; i < sets->nr; i++) {
 		const struct stack_set *s = &sets->list[i];
-		MUST(s->nr_members);
+		FUZZ_CHECK(s->nr_members);
 		for (size_t k = 0; k < s->nr_members; k++)
-			MUST(s->members[k] < nr && !seen[s->members[k]]++);
+			FUZZ_CHECK(s->members[k] < nr && !seen[s->members[k]]++);
 		for (size_t k = 0; k < s->nr_used; k++)
-			MUST(s->used[k].member < nr && range_inside(s->used[k].start, s->used[k].len, DEVICE_SIZE));
+			FUZZ_CHECK(s->used[k].member < nr && range_inside(s->used[k].start, s->used[k].len, DEVICE_SIZE));
 		for (size_t k = 0; k < s->nr_arm; k++)
-			MUST(s->arm[k].member < nr && range_inside(s->arm[k].start, s->arm[k].len, DEVICE_SIZE));
+			FUZZ_CHECK(s->arm[k].member < nr && range_inside(s->arm[k].start, s->arm[k].len, DEVICE_SIZE));
 		for (size_t k = 0; s->verdict == STACK_OPEN && k < s->nr_volumes; k++) {
-			MUST(mapping_areas(&s->volumes[k].map, check_area, &nr, &e) == 0);
-			MUST(memchr(s->volumes[k].name, 0, sizeof(s->volumes[k].name)));
+			FUZZ_CHECK(mapping_areas(&s->volumes[k].map, check_area, &nr, &e) == 0);
+			FUZZ_CHECK(memchr(s->volumes[k].name, 0, sizeof(s->volumes[k].name)));
 		}
 	}
 	for (size_t i = 0; i < nr; i++)
-		MUST(seen[i]);
+		FUZZ_CHECK(seen[i]);
 	free(seen);
 }
 
@@ -66,7 +54,7 @@ static void run_device(uint8_t *disk, size_t nr)
 	struct err e = ERR_INIT;
 
 	for (size_t i = 0; i < nr; i++)
-		MUST(members[i] = blk_mem(disk, DEVICE_SIZE, 512, "d", &e));
+		FUZZ_CHECK(members[i] = blk_mem(disk, DEVICE_SIZE, 512, "d", &e));
 	if (stack_lvm.probe(members[0], &e) > 0 && stack_lvm.assemble(members, nr, NULL, &sets, &e) == 0)
 		check_sets(&sets, nr);
 	stack_sets_release(&sets);
@@ -96,7 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint8_t *disk = calloc(1, DEVICE_SIZE);
 
-	MUST(disk);
+	FUZZ_CHECK(disk);
 	if (size && data[0] & CHOICE_DEVICE) {
 		memcpy(disk, data + 1, size - 1 < DEVICE_SIZE ? size - 1 : DEVICE_SIZE);
 		repair(disk);
@@ -111,37 +99,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(disk);
 	return 0;
 }
-
-#ifndef FUZZ_ENGINE
-#include <dirent.h>
-
-static void replay_file(const char *path)
-{
-	static uint8_t buf[1 << 20];
-	FILE *f = fopen(path, "rb");
-
-	MUST(f);
-	size_t n = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(buf, n);
-}
-
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		DIR *d = opendir(argv[i]);
-		char path[4096];
-		if (!d) {
-			replay_file(argv[i]);
-			continue;
-		}
-		for (struct dirent *de; (de = readdir(d)) != NULL;) {
-			snprintf(path, sizeof(path), "%s/%s", argv[i], de->d_name);
-			if (de->d_name[0] != '.')
-				replay_file(path);
-		}
-		closedir(d);
-	}
-	return 0;
-}
-#endif

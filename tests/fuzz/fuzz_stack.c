@@ -8,45 +8,32 @@
 #include "base/arith.h"
 #include "base/span.h"
 #include "imager/disk/stack.h"
-
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "tests/fuzz/fuzz.h"
 
 #define CHOICE_PLACE  0x03 /* 1.2, 1.1, 1.0, 0.90 */
 #define CHOICE_REPAIR 0x04
 #define CHOICE_TWICE  0x08
 #define DEVICE_SIZE   ((size_t)256 << 10)
 
-#define MUST(x)                                                                                    \
-	do {                                                                                       \
-		if (!(x)) {                                                                        \
-			fprintf(stderr, "%s:%d: not true: %s\n", __FILE__, __LINE__, #x);           \
-			abort();                                                                   \
-		}                                                                                  \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static const char *no_key(void *arg, size_t member, const char *label, const char *uuid)
 {
 	(void)arg;
 	(void)member;
-	MUST(strlen(label) < 49 && strlen(uuid) < 41);
+	FUZZ_CHECK(strlen(label) < 49 && strlen(uuid) < 41);
 	return NULL;
 }
 
 static int check_area(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
 {
 	(void)e;
-	MUST(member < *(size_t *)arg && len && range_inside(start, len, DEVICE_SIZE));
+	FUZZ_CHECK(member < *(size_t *)arg && len && range_inside(start, len, DEVICE_SIZE));
 	return 0;
 }
 
 static void check_ranges(const struct stack_range *r, size_t nr, size_t nr_members)
 {
 	for (size_t i = 0; i < nr; i++)
-		MUST(r[i].member < nr_members && r[i].len && range_inside(r[i].start, r[i].len, DEVICE_SIZE));
+		FUZZ_CHECK(r[i].member < nr_members && r[i].len && range_inside(r[i].start, r[i].len, DEVICE_SIZE));
 }
 
 static void check_sets(const struct stack_sets *sets, size_t nr)
@@ -56,15 +43,15 @@ static void check_sets(const struct stack_sets *sets, size_t nr)
 
 	for (size_t i = 0; i < sets->nr; i++) {
 		const struct stack_set *s = &sets->list[i];
-		MUST(s->nr_members);
+		FUZZ_CHECK(s->nr_members);
 		placed += s->nr_members;
 		check_ranges(s->used, s->nr_used, nr);
 		check_ranges(s->zero, s->nr_zero, nr);
 		check_ranges(s->arm, s->nr_arm, nr);
 		for (size_t k = 0; s->verdict == STACK_OPEN && k < s->nr_volumes; k++)
-			MUST(mapping_areas(&s->volumes[k].map, check_area, &nr, &e) == 0);
+			FUZZ_CHECK(mapping_areas(&s->volumes[k].map, check_area, &nr, &e) == 0);
 	}
-	MUST(placed == nr);
+	FUZZ_CHECK(placed == nr);
 }
 
 static uint32_t fold(const uint8_t *p, size_t len)
@@ -106,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	size_t nr = size && data[0] & CHOICE_TWICE ? 2 : 1;
 	uint8_t *disks = calloc(nr, DEVICE_SIZE);
 
-	MUST(disks);
+	FUZZ_CHECK(disks);
 	for (size_t i = 0; i < nr; i++) {
 		uint8_t *disk = disks + i * DEVICE_SIZE;
 		if (size)
@@ -115,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			put_le32(disk, 4096 + 160, get_le32(disk + 4096 + 160) + 1);
 		if (size && data[0] & CHOICE_REPAIR)
 			repair(disk, data[0] & CHOICE_PLACE);
-		MUST(members[i] = blk_mem(disk, DEVICE_SIZE, 512, "d", &e));
+		FUZZ_CHECK(members[i] = blk_mem(disk, DEVICE_SIZE, 512, "d", &e));
 	}
 	for (size_t k = 0; k < 2; k++) {
 		struct stack_sets sets = { 0 };
@@ -131,37 +118,3 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	free(disks);
 	return 0;
 }
-
-#ifndef FUZZ_ENGINE
-#include <dirent.h>
-
-static void replay_file(const char *path)
-{
-	static uint8_t buf[(1 << 20) + 1];
-	FILE *f = fopen(path, "rb");
-
-	MUST(f);
-	size_t n = fread(buf, 1, sizeof(buf), f);
-	fclose(f);
-	LLVMFuzzerTestOneInput(buf, n);
-}
-
-int main(int argc, char **argv)
-{
-	for (int i = 1; i < argc; i++) {
-		DIR *d = opendir(argv[i]);
-		char path[4096];
-		if (!d) {
-			replay_file(argv[i]);
-			continue;
-		}
-		for (struct dirent *de; (de = readdir(d)) != NULL;) {
-			snprintf(path, sizeof(path), "%s/%s", argv[i], de->d_name);
-			if (de->d_name[0] != '.')
-				replay_file(path);
-		}
-		closedir(d);
-	}
-	return 0;
-}
-#endif

@@ -2,39 +2,34 @@
 /*
  * Fuzzing the XFS driver: probe, everything open() does, map and arm_ranges of a volume that the input describes.
  *
- * The input is the volume without its zeros: 8 bytes of size, then records of 4 bytes sector number (512 bytes) and 512 bytes of content;
- * tests/fuzz/make_xfs_seeds.sh makes such files from real volumes. Hardly any mutation would get past the checksums, so they are put right
- * in whatever the driver reads, unless the highest bit of the size is set. open() itself asks libblkid in the end, which takes a hundred
+ * The input is described in sparse.h. Hardly any mutation would get past the checksums, so they are put right in whatever the driver
+ * reads, unless the highest bit of the size is set. open() itself asks libblkid in the end, which takes a hundred
  * times as long as the rest, so it is called for few inputs only.
  *
  * Built with -DFUZZ_ENGINE for libFuzzer; else a program that replays the files and folders it is given.
  */
 #include "fsdrivers/xfs/xfs.h"
 #include "tests/fuzz/fsd_fuzz.h"
+#include "tests/fuzz/sparse.h"
 
-#define SECTOR   512U
-#define RECORD   (4U + SECTOR)
 #define MAX_SIZE (1ULL << 27)
 #define MAX_READ (256ULL << 20)
 
-struct sparse_source {
-	struct blk_source base;
-	const uint8_t *records;
-	size_t nr;
+struct xfs_source {
+	struct sparse_source s;
 	bool fixes_sums;
 	uint32_t inode_size;
 	const struct crc32c *crc;
-	uint64_t nr_read;
 };
 
-static void fix_at(struct sparse_source *f, uint8_t *p, size_t len, size_t off)
+static void fix_at(struct xfs_source *f, uint8_t *p, size_t len, size_t off)
 {
 	put_le32(p, off, 0);
 	put_le32(p, off, ~crc32c_more(f->crc, ~0U, p, len));
 }
 
 /* A record of the log with one header */
-static void fix_record(struct sparse_source *f, uint8_t *p, size_t len)
+static void fix_record(struct xfs_source *f, uint8_t *p, size_t len)
 {
 	uint32_t n = get_be32(p + 12);
 
@@ -45,7 +40,7 @@ static void fix_record(struct sparse_source *f, uint8_t *p, size_t len)
 }
 
 /* What has just been read, by its magic number */
-static void fix_sums(struct sparse_source *f, uint8_t *p, size_t len)
+static void fix_sums(struct xfs_source *f, uint8_t *p, size_t len)
 {
 	static const struct {
 		uint32_t magic, off;
@@ -64,21 +59,11 @@ static void fix_sums(struct sparse_source *f, uint8_t *p, size_t len)
 			fix_at(f, p + at, f->inode_size, 100);
 }
 
-/* Later records win. */
-static int sparse_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+static int summed_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
 {
-	struct sparse_source *f = (struct sparse_source *)s;
+	struct xfs_source *f = (struct xfs_source *)s;
 
-	(void)e;
-	memset(buf, 0, len);
-	f->nr_read += len;
-	for (size_t i = 0; i < f->nr; i++) {
-		const uint8_t *r = f->records + i * RECORD;
-		uint64_t at = (uint64_t)get_le32(r) * SECTOR;
-		uint64_t start = max_u64(at, off), end = min_u64(at + SECTOR, off + len);
-		if (start < end)
-			memcpy((uint8_t *)buf + (start - off), r + 4 + (start - at), (size_t)(end - start));
-	}
+	sparse_read(s, off, buf, len, e);
 	if (f->fixes_sums)
 		fix_sums(f, buf, len);
 	return 0;
@@ -104,7 +89,7 @@ static void use(struct fsd_volume *v)
 	FUZZ_CHECK(v->driver->arm_ranges(v, check_arm, NULL, &e) == 0);
 }
 
-static void take_apart(struct sparse_source *f, struct blk_set *set)
+static void take_apart(struct xfs_source *f, struct blk_set *set)
 {
 	struct xfs_volume *v = calloc(1, sizeof(*v));
 	struct err e = ERR_INIT;
@@ -112,21 +97,21 @@ static void take_apart(struct sparse_source *f, struct blk_set *set)
 	FUZZ_CHECK(v);
 	v->base.driver = &fsd_xfs;
 	v->base.set = *set;
-	v->src = &f->base;
+	v->src = &f->s.base;
 	if (xfs_read(v, &e) == 0)
 		use(&v->base);
 	else
 		FUZZ_CHECK(e.code != ERR_NONE && e.msg[0]);
-	FUZZ_CHECK(f->nr_read <= MAX_READ + 4 * f->base.size);
+	FUZZ_CHECK(f->s.nr_read <= MAX_READ + 4 * f->s.base.size);
 	fsd_xfs.close(&v->base);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	static const struct blk_source_ops ops = { .read = sparse_read };
+	static const struct blk_source_ops ops = { .read = summed_read };
 	static struct crc32c crc;
-	struct sparse_source f = { .base = { .ops = &ops, .sector_size = SECTOR, .phys_sector_size = SECTOR, .name = "fuzz" }, .crc = &crc };
-	struct blk_source *member = &f.base;
+	struct xfs_source f = { .crc = &crc };
+	struct blk_source *member = &f.s.base;
 	struct blk_set set = { .members = &member, .nr = 1 };
 	uint8_t super[SECTOR];
 	struct fsd_volume *v;
@@ -136,12 +121,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	if (!crc.table[0][1])
 		crc32c_init(&crc);
-	f.base.size = (get_le64(data) & INT64_MAX) % MAX_SIZE;
-	f.records = data + 8;
-	f.nr = (size - 8) / RECORD;
-	if (fsd_xfs.probe(&f.base, &e) != 1)
+	f.s = sparse_source(&ops, data, size, MAX_SIZE);
+	if (fsd_xfs.probe(&f.s.base, &e) != 1)
 		return 0;
-	sparse_read(&f.base, 0, super, sizeof(super), &e);
+	sparse_read(&f.s.base, 0, super, sizeof(super), &e);
 	f.inode_size = get_be16(super + 104);
 	f.fixes_sums = !(data[7] & 0x80);
 	take_apart(&f, &set);

@@ -7,6 +7,7 @@
  *                          short-read, short-write (half of what was asked for), intr (EINTR from read or write), full (ENOSPC from then on)
  *   CALCO_FAULT_HIT=FILE   is made when that call has come
  *   CALCO_FAULT_COUNT=FILE gets the number of calls of that kind, in the end
+ *   CALCO_BAD_BYTE=NAME:N  each read that touches byte N of a file called NAME, in whatever folder, fails with EIO
  */
 #include <dirent.h>
 #include <dlfcn.h>
@@ -19,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/param.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -34,6 +36,8 @@ static const char *const words[] = { "none", "malloc", "read", "write", "fsync",
 static enum kind kind;
 static unsigned long wanted;
 static atomic_ulong count;
+static const char *bad_name;
+static long long bad_byte;
 
 __attribute__((constructor)) static void begin(void)
 {
@@ -43,6 +47,23 @@ __attribute__((constructor)) static void begin(void)
 		if (strlen(words[i]) == (size_t)(colon - text) && !strncmp(text, words[i], strlen(words[i])))
 			kind = (enum kind)i;
 	wanted = colon ? strtoul(colon + 1, NULL, 10) : 0;
+	bad_name = getenv("CALCO_BAD_BYTE");
+	if (bad_name && (colon = strchr(bad_name, ':')))
+		bad_byte = strtoll(colon + 1, NULL, 10);
+}
+
+static bool is_bad(int fd, size_t n, off_t off)
+{
+	char link[64], path[MAXPATHLEN + 1];
+
+	if (!bad_name || bad_byte < off || bad_byte - off >= (long long)n)
+		return false;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	long len = syscall(SYS_readlinkat, AT_FDCWD, link, path, sizeof(path) - 1);
+	path[len > 0 ? len : 0] = '\0';
+	const char *name = strrchr(path, '/');
+	size_t want = strcspn(bad_name, ":");
+	return name && strlen(name + 1) == want && !strncmp(name + 1, bad_name, want);
 }
 
 __attribute__((destructor)) static void end(void)
@@ -140,7 +161,7 @@ ssize_t read(int fd, void *buf, size_t n)
 
 ssize_t pread(int fd, void *buf, size_t n, off_t off)
 {
-	ssize_t a = amount(READ, SHORT_READ, EIO, n);
+	ssize_t a = is_bad(fd, n, off) ? -EIO : amount(READ, SHORT_READ, EIO, n);
 
 	return a < 0 ? done(a) : syscall(SYS_pread64, fd, buf, (size_t)a, off);
 }

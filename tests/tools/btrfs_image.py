@@ -7,6 +7,7 @@ btrfs_image.py header FILE TREE OFFSET WIDTH VALUE      a number in the first bl
 btrfs_image.py item FILE TREE TYPE INDEX OFFSET WIDTH VALUE    a number in the data of the INDEXth item of this type
 btrfs_image.py key FILE TREE TYPE INDEX OBJECTID|- OFFSET|-    the key of that item
 btrfs_image.py drop FILE TREE TYPE INDEX                that item, with its data
+btrfs_image.py lose FILE TYPE INDEX                     an item of the extent tree, and what it counts in its block group and the superblock
 btrfs_image.py wreck FILE TREE COPY|all                 a bit of the first block of a tree, in one copy; its checksum stays as it was
 btrfs_image.py groups FILE                              block groups into a tree of their own, in place of the free space tree
 btrfs_image.py seed FILE OUT                            an input of tests/fuzz/fuzz_btrfs.c
@@ -18,26 +19,11 @@ import os
 import struct
 import sys
 
+from crc32c import crc32c
+
 HEADER, ITEM, POINTER = 101, 25, 33
 ROOT, EXTENT, CHUNK, SPACE, GROUPS = 1, 2, 3, 10, 11
 SUPER = 65536
-
-
-def crc_table():
-    for i in range(256):
-        for _ in range(8):
-            i = i >> 1 ^ (0x82F63B78 if i & 1 else 0)
-        yield i
-
-
-TABLE = list(crc_table())
-
-
-def crc32c(data):
-    crc = 0xFFFFFFFF
-    for b in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ b) & 255]
-    return crc ^ 0xFFFFFFFF
 
 
 def key_at(block, at):
@@ -222,6 +208,20 @@ def join(out, files):
                     at += 512
 
 
+def lose(image, kind, index):
+    """Drop an extent item, and tell the same lie in the counts of its block group and of the superblock"""
+    leaf, (key, at, _, _) = image.find(EXTENT, kind, index)
+    size = image.node_size if kind == 169 else key[2]
+    leaf.fill([(k, bytes(leaf.data[d:d + n])) for k, a, d, n in leaf.items() if a != at])
+    leaf.save()
+    groups = (image.find(EXTENT, 192, i) for i in range(len(image.chunks)))
+    leaf, data = next((g, d) for g, (k, _, d, _) in groups if k[0] <= key[0] < k[0] + k[2])
+    put(leaf.data, data, 8, struct.unpack_from("<Q", leaf.data, data)[0] - size)
+    leaf.save()
+    put(image.super, 0x78, 8, struct.unpack_from("<Q", image.super, 0x78)[0] - size)
+    image.save_super()
+
+
 def main():
     command, path, *rest = sys.argv[1:]
     if command == "join":
@@ -244,6 +244,8 @@ def main():
         for p in places if n[1] is None else [places[n[1]]]:
             image.write(p + 300, bytes([image.read(p + 300, 1)[0] ^ 1]))
         return None
+    if command == "lose":
+        return lose(image, *n)
     leaf, (_, at, data, length) = image.find(*n[:3])
     if command == "item":
         put(leaf.data, data + n[3], *n[4:])

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Writes the used bytes of a disk, and nothing else, to standard output: what a compressor alone would be given. "make bench"
+ * Writes the used bytes of disks, and nothing else, to standard output: what a compressor alone would be given. "make bench"
  * measures its limit on this stream. With --zero the bytes of state zero come too, in their place: what the file system calls used.
+ * With --where not the bytes are written, but a line "DISK START LENGTH used|zero" for each range of them.
  */
 #include "base/arith.h"
 #include "base/blk.h"
@@ -10,6 +11,12 @@
 
 #include <stdio.h>
 #include <string.h>
+
+#define MAX_DISKS 16
+
+struct wish {
+	bool zero_too, where;
+};
 
 static int write_extent(struct blk_source *src, uint64_t off, uint64_t len, struct err *e)
 {
@@ -27,7 +34,7 @@ static int write_extent(struct blk_source *src, uint64_t off, uint64_t len, stru
 	return 0;
 }
 
-static int write_region(struct blk_source *src, const struct img_region *r, bool zero_too, struct err *e)
+static int write_region(struct blk_source *src, const struct img_region *r, const struct wish *wish, struct err *e)
 {
 	for (uint64_t i = cmap_next_present(r->map, 0); i < cmap_nr_chunks(r->map); i = cmap_next_present(r->map, i + 1)) {
 		struct cmap_chunk c;
@@ -35,39 +42,66 @@ static int write_region(struct blk_source *src, const struct img_region *r, bool
 		for (uint32_t off = 0; off < c.len;) {
 			enum ext_state state;
 			uint32_t n = cmap_state_run(r->map, &c, off, &state);
-			bool wanted = state == EXT_USED || (state == EXT_ZERO && zero_too);
-			if (wanted && write_extent(src, r->start + i * CHUNK_SIZE + off, n, e) < 0)
-				return -1;
+			uint64_t at = r->start + i * CHUNK_SIZE + off;
 			off += n;
+			if (state != EXT_USED && (state != EXT_ZERO || !wish->zero_too))
+				continue;
+			if (wish->where)
+				printf("%u %llu %u %s\n", r->disk, (unsigned long long)at, n, state == EXT_USED ? "used" : "zero");
+			else if (write_extent(src, at, n, e) < 0)
+				return -1;
 		}
 	}
 	return 0;
 }
 
-static int run(const char *path, bool zero_too, struct err *e)
+static int write_disks(struct blk_source *const *disks, size_t nr, const struct wish *wish, struct err *e)
 {
 	struct plan_options o = { 0 };
-	AUTO(blk_source) struct blk_source *src = blk_open(path, 0, false, e);
 	AUTO(img_manifest) struct img_manifest *m = img_manifest_new(e);
 
-	if (!src || !m || plan_disk(m, src, &o, NULL, e) < 0 || plan_volumes(m, &src, &o, NULL, e) < 0)
+	if (!m)
+		return -1;
+	for (size_t i = 0; i < nr; i++)
+		if (plan_disk(m, disks[i], &o, NULL, e) < 0)
+			return -1;
+	if (plan_volumes(m, disks, &o, NULL, e) < 0)
 		return -1;
 	for (size_t i = 0; i < m->nr_regions; i++)
-		if (write_region(src, &m->regions[i], zero_too, e) < 0)
+		if (write_region(disks[m->regions[i].disk], &m->regions[i], wish, e) < 0)
 			return -1;
 	return fflush(stdout) ? err_set(e, ERR_FAILED, 0, "writing to standard output") : 0;
+}
+
+static int run(char **paths, size_t nr, const struct wish *wish, struct err *e)
+{
+	struct blk_source *disks[MAX_DISKS] = { NULL };
+	int status = 0;
+
+	for (size_t i = 0; i < nr && status == 0; i++)
+		status = (disks[i] = blk_open(paths[i], 0, false, e)) ? 0 : -1;
+	if (status == 0)
+		status = write_disks(disks, nr, wish, e);
+	for (size_t i = 0; i < nr; i++)
+		blk_close(disks[i]);
+	return status;
 }
 
 int main(int argc, char **argv)
 {
 	struct err e = ERR_INIT;
-	bool zero_too = argc == 3 && !strcmp(argv[1], "--zero");
+	struct wish wish = { false, false };
+	int first = 1;
 
-	if (argc != 2 && !zero_too) {
-		fprintf(stderr, "usage: usedbytes [--zero] DISK\n");
+	for (; first < argc && !strncmp(argv[first], "--", 2); first++) {
+		wish.zero_too |= !strcmp(argv[first], "--zero");
+		wish.where |= !strcmp(argv[first], "--where");
+	}
+	if (first >= argc || argc - first > MAX_DISKS) {
+		fprintf(stderr, "usage: usedbytes [--zero] [--where] DISK...\n");
 		return 2;
 	}
-	if (run(argv[argc - 1], zero_too, &e) < 0) {
+	if (run(argv + first, (size_t)(argc - first), &wish, &e) < 0) {
 		fprintf(stderr, "usedbytes: %s\n", e.msg);
 		return 1;
 	}

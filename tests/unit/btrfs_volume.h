@@ -250,17 +250,22 @@ static inline bool gives_error(const char *what, enum err_code code, const char 
 /* Everything unused becomes 0xaa, in place. */
 static inline void spoil_unused(struct opened *o, const char *order)
 {
-	static uint8_t garbage[UNIT];
+	static uint8_t garbage[256 * UNIT];
 
 	memset(garbage, 0xaa, sizeof(garbage));
 	for (size_t i = 0; i < o->set.nr; i++) {
-		uint64_t size = o->members[i]->size;
+		uint64_t size = o->members[i]->size, nr = ceil_div_u64(size, UNIT);
 		int fd = open(at("d%c", order[i]), O_WRONLY | O_CLOEXEC);
 		ck_assert_int_ge(fd, 0);
-		for (uint64_t u = 0; u < ceil_div_u64(size, UNIT); u++) {
-			size_t n = (size_t)min_u64(UNIT, size - u * UNIT);
-			if (!o->used[i][u])
-				ck_assert_int_eq(pwrite(fd, garbage, n, (off_t)(u * UNIT)), (ssize_t)n);
+		for (uint64_t u = 0, end; u < nr; u = end) {
+			for (end = u; end < nr && end - u < 256 && !o->used[i][end]; end++)
+				;
+			if (end == u) {
+				end++;
+				continue;
+			}
+			size_t n = (size_t)(min_u64(end * UNIT, size) - u * UNIT);
+			ck_assert_int_eq(pwrite(fd, garbage, n, (off_t)(u * UNIT)), (ssize_t)n);
 		}
 		close(fd);
 	}

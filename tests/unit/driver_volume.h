@@ -70,8 +70,8 @@ static inline void expect_failure(enum err_code code, const char *words)
 {
 	struct opened o;
 
-	ck_assert_int_eq(try_open(&o), -1);
-	ck_assert_msg(o.e.code == code && strstr(o.e.msg, words), "%d: %s", o.e.code, o.e.msg);
+	ck_assert_msg(try_open(&o) == -1, "opened, not: %s", words);
+	ck_assert_msg(o.e.code == code && strstr(o.e.msg, words), "%d: %s, not: %s", o.e.code, o.e.msg, words);
 	close_img(&o);
 }
 
@@ -79,6 +79,30 @@ static inline int ignore_extent(void *arg, size_t member, uint64_t start, uint64
 {
 	(void)arg, (void)member, (void)start, (void)len, (void)state, (void)e;
 	return 0;
+}
+
+/* open() succeeds, map() fails with ERR_CORRUPT and these words. */
+static inline void expect_contradiction(const char *words)
+{
+	struct opened o;
+
+	open_img(&o);
+	ck_assert_int_eq(fsd_map(o.v, ignore_extent, NULL, &o.e), -1);
+	ck_assert_msg(o.e.code == ERR_CORRUPT && strstr(o.e.msg, words), "%d: %s, not: %s", o.e.code, o.e.msg, words);
+	close_img(&o);
+}
+
+/* What open() found. words: in the detail, or in the notice */
+static inline void expect_told(enum fsd_state state, const char *reason, const char *words)
+{
+	struct opened o;
+
+	open_img(&o);
+	ck_assert_int_eq(o.v->info.state, state);
+	ck_assert_str_eq(o.v->info.reason, reason);
+	ck_assert_msg(strstr(o.v->info.detail, words) || strstr(o.v->info.notice, words), "%s, %s", o.v->info.detail, o.v->info.notice);
+	ck_assert_int_eq(o.v->info.advice[0] != 0, state != FSD_CLEAN);
+	close_img(&o);
 }
 
 /* img with ranges that cannot be read; those of no length are none. */

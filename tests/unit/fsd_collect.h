@@ -38,8 +38,7 @@ static inline int collect_extent(void *arg, size_t member, uint64_t start, uint6
 	ck_assert_uint_eq(start % c->granule, 0);
 	ck_assert((start + len) % c->granule == 0 || start + len == c->size);
 	ck_assert_int_eq(state, EXT_USED);
-	for (uint64_t i = start / UNIT; i < (start + len + UNIT - 1) / UNIT; i++)
-		c->used[i] = 1;
+	memset(c->used + start / UNIT, 1, (start + len + UNIT - 1) / UNIT - start / UNIT);
 	c->nr_extents++;
 	return 0;
 }

@@ -201,6 +201,56 @@ START_TEST(a_lie_that_all_books_tell)
 }
 END_TEST
 
+/* Whatever all books lost, block or data: that something points to it tells. */
+START_TEST(lost_but_pointed_to)
+{
+	static const struct {
+		unsigned kind, step;
+		const char *text;
+	} cases[] = { { 169, 1, "marked as free" }, { 168, 5, "belongs to inode" } };
+	int nr_lost = 0, nr_wrong = 0;
+
+	make_base("-R ^free-space-tree");
+	for (int i = 0; i < NR(cases); i++) {
+		for (unsigned n = 0;; n += cases[i].step, nr_lost++) {
+			again();
+			if (sh("python3 $root/tests/tools/btrfs_image.py lose d0 %u %u", cases[i].kind, n))
+				break;
+			nr_wrong += !gives_error("lose", ERR_CORRUPT, cases[i].text);
+		}
+	}
+	ck_assert_int_gt(nr_lost, 15);
+	ck_assert_int_eq(nr_wrong, 0);
+}
+END_TEST
+
+/* A file extent that is cut short; one that names what is free, or a part of what is in use and more. */
+START_TEST(wrong_file_extents)
+{
+	static const struct edit wrong[] = {
+		{ "item 5 108 4 21 8 0x1000", ERR_CORRUPT, "belongs to inode" },
+		{ "item 5 108 4 29 8 0x40000000", ERR_CORRUPT, "belongs to inode" },
+		{ "item 5 108 4 29 8 0xFFFFFFFFFFFFF000", ERR_CORRUPT, "belongs to inode" },
+		{ "wreck 5 all", ERR_CORRUPT, "wrong checksum" },
+	};
+	struct opened o;
+
+	clean_up();
+	SH("rm -rf tree && mkdir tree && for i in 1 2 3 4 5 6; do head -c 10000 /dev/urandom >tree/$i; done && truncate -s 120M d0 && "
+	   "mkfs.btrfs -q --rootdir tree d0 && cp --sparse=always d0 base");
+	expect_errors(wrong, NR(wrong));
+	again();
+	edit("wreck 5 0");
+	open_clean(&o, "0");
+	ck_assert_msg(strstr(o.v->info.notice, "run btrfs scrub"), "%s", o.v->info.notice);
+	close_members(&o);
+	again();
+	edit("item 5 108 4 21 8 0"); /* a hole */
+	open_clean(&o, "0");
+	close_members(&o);
+}
+END_TEST
+
 START_TEST(one_good_copy_is_enough)
 {
 	static const unsigned trees[] = { 1, 2, 3, 4, 10 };
@@ -343,6 +393,8 @@ int main(void)
 	tcase_add_test(tc, contradictions);
 	tcase_add_test(tc, lost_extents_without_a_second_book);
 	tcase_add_test(tc, a_lie_that_all_books_tell);
+	tcase_add_test(tc, lost_but_pointed_to);
+	tcase_add_test(tc, wrong_file_extents);
 	tcase_add_test(tc, one_good_copy_is_enough);
 	tcase_add_test(tc, copies_of_the_superblock);
 	tcase_add_test(tc, a_device_that_was_cut);

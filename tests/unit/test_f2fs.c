@@ -1,108 +1,40 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* The F2FS driver against mkfs.f2fs, sload.f2fs, fsck.f2fs, dump.f2fs, and tests/tools/f2fs.py. */
 #include "base/span.h"
-#include "tests/unit/fsd_collect.h"
 
-#include <errno.h>
+#define DRIVER fsd_f2fs
+#include "tests/unit/driver_volume.h"
 
 #define TOOL  "python3 tests/tools/f2fs.py"
 #define BLOCK 4096U
 #define SEG   512U
 
-static char dir[64], img[96];
+static void mkfs(unsigned kib, const char *options, bool has_files);
 
-static void make(unsigned kib, const char *options, bool has_files);
-
-/* Once, outside the forks, so that a failed test leaves nothing behind. */
 static void setup(void)
 {
-	snprintf(dir, sizeof(dir), "/tmp/test_f2fs.XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(dir));
-	snprintf(img, sizeof(img), "%s/img", dir);
+	make_folder();
 	ck_assert_int_eq(run("cd %s && mkdir -p tree/a/b/c tree/many && seq 1 600000 >tree/large && ln -s large tree/link && "
 			     "for i in $(seq 300); do seq $i $((i * i / 20)) >tree/many/$i; done && "
 			     "truncate -s 3M tree/a/b/holes && echo end >>tree/a/b/holes && touch tree/a/b/c/empty", dir), 0);
-	make(80000, "", true); /* for damaged_metadata */
+	mkfs(80000, "", true); /* for make() and damaged_metadata */
 	ck_assert_int_eq(run("mv %s %s/whole", img, dir), 0);
 }
 
-static void fresh(void)
-{
-	unlink(img);
-}
-
-static void teardown(void)
-{
-	remove_tree(dir);
-}
-
-/* An open volume over the file img. */
-struct opened {
-	struct blk_source *src;
-	struct blk_set set;
-	struct fsd_volume *v;
-	struct err e;
-};
-
-static int try_open(struct opened *o)
-{
-	memset(o, 0, sizeof(*o));
-	o->src = blk_open(img, 0, false, &o->e);
-	ck_assert_ptr_nonnull(o->src);
-	o->set = (struct blk_set){ &o->src, 1 };
-	return fsd_f2fs.open(&o->set, &o->v, &o->e);
-}
-
-static void open_img(struct opened *o)
-{
-	ck_assert_msg(try_open(o) == 0, "%s", o->e.msg);
-	ck_assert_int_eq(fsd_f2fs.probe(o->src, &o->e), 1);
-}
-
-static void close_img(struct opened *o)
-{
-	fsd_f2fs.close(o->v);
-	blk_close(o->src);
-}
-
-/* open() must fail with this code and these words. */
-static void expect_failure(enum err_code code, const char *words)
-{
-	struct opened o;
-
-	ck_assert_msg(try_open(&o) == -1, "opened, not: %s", words);
-	ck_assert_msg(o.e.code == code && strstr(o.e.msg, words), "%d: %s, not: %s", o.e.code, o.e.msg, words);
-	blk_close(o.src);
-}
-
-static int ignore_extent(void *arg, size_t member, uint64_t start, uint64_t len, enum ext_state state, struct err *e)
-{
-	(void)arg;
-	(void)member;
-	(void)start;
-	(void)len;
-	(void)state;
-	(void)e;
-	return 0;
-}
-
-/* open() succeeds, map() fails with ERR_CORRUPT and these words. */
-static void expect_contradiction(const char *words)
-{
-	struct opened o;
-
-	open_img(&o);
-	ck_assert_int_eq(fsd_map(o.v, ignore_extent, NULL, &o.e), -1);
-	ck_assert_msg(o.e.code == ERR_CORRUPT && strstr(o.e.msg, words), "%d: %s, not: %s", o.e.code, o.e.msg, words);
-	close_img(&o);
-}
-
 /* In a file full of something else: what mkfs does not write must not be needed. */
-static void make(unsigned kib, const char *options, bool has_files)
+static void mkfs(unsigned kib, const char *options, bool has_files)
 {
 	ck_assert_int_eq(run("rm -f %s && yes garbage | head -c %uK >%s && mkfs.f2fs -t 0 -f %s %s >%s/mkfs 2>&1", img, kib, img, options, img, dir), 0);
 	if (has_files)
 		ck_assert_int_eq(run("sload.f2fs -f %s/tree %s >%s/sload 2>&1 && ! grep -q ASSERT %s/sload", dir, img, dir, dir), 0);
+}
+
+static void make(unsigned kib, const char *options, bool has_files)
+{
+	if (kib == 80000 && !options[0] && has_files)
+		ck_assert_int_eq(run("cp %s/whole %s", dir, img), 0);
+	else
+		mkfs(kib, options, has_files);
 }
 
 static void tool(const char *what, const char *rest)
@@ -343,39 +275,27 @@ START_TEST(journals_count)
 }
 END_TEST
 
-static void expect_state(enum fsd_state state, const char *reason, const char *words)
-{
-	struct opened o;
-
-	open_img(&o);
-	ck_assert_int_eq(o.v->info.state, state);
-	ck_assert_str_eq(o.v->info.reason, reason);
-	ck_assert_msg(strstr(o.v->info.detail, words) || strstr(o.v->info.notice, words), "%s, %s", o.v->info.detail, o.v->info.notice);
-	ck_assert_int_eq(o.v->info.advice[0] != 0, state != FSD_CLEAN);
-	close_img(&o);
-}
-
 START_TEST(checkpoint_flags)
 {
 	make(80000, "", true);
-	expect_state(FSD_CLEAN, "", "F2FS, ");
+	expect_told(FSD_CLEAN, "", "F2FS, ");
 	tool("flags", "0 1");
-	expect_state(FSD_REPLAYABLE, "dirty", "not unmounted cleanly");
+	expect_told(FSD_REPLAYABLE, "dirty", "not unmounted cleanly");
 	tool("flags", "0x11 0");
-	expect_state(FSD_DAMAGED, "errors", "found errors");
+	expect_told(FSD_DAMAGED, "errors", "found errors");
 	tool("flags", "0x08 0x10");
-	expect_state(FSD_DAMAGED, "errors", "found errors");
+	expect_told(FSD_DAMAGED, "errors", "found errors");
 	tool("flags", "0x4000 0x08");
-	expect_state(FSD_DAMAGED, "errors", "change of its size");
+	expect_told(FSD_DAMAGED, "errors", "change of its size");
 	tool("flags", "0x1000 0x4000");
-	expect_state(FSD_REPLAYABLE, "dirty", "checkpoint=disable");
+	expect_told(FSD_REPLAYABLE, "dirty", "checkpoint=disable");
 	tool("flags", "2 0x1000"); /* orphans */
-	expect_state(FSD_CLEAN, "", "F2FS, ");
+	expect_told(FSD_CLEAN, "", "F2FS, ");
 	tool("flags", "0x800 0");
-	expect_state(FSD_CLEAN, "", "noted errors");
+	expect_told(FSD_CLEAN, "", "noted errors");
 	tool("flags", "0 0x800");
 	poke_super(2794 + 3, 4); /* s_errors */
-	expect_state(FSD_CLEAN, "", "noted errors");
+	expect_told(FSD_CLEAN, "", "noted errors");
 	tool("flags", "0x8000 0");
 	expect_failure(ERR_UNSUPPORTED, "checkpoint flags 0x8000");
 }
@@ -386,7 +306,9 @@ START_TEST(several_devices)
 	struct opened o;
 
 	ck_assert_int_eq(run("rm -f %s && truncate -s 80M %s %s/second && mkfs.f2fs -f -c %s/second %s >%s/mkfs 2>&1", img, img, dir, dir, img, dir), 0);
-	expect_state(FSD_SET_MEMBER, "set-member", "2 devices");
+	char others[200];
+	snprintf(others, sizeof(others), "over 2 devices, of which this is the first; when it was made the others were '%s/second'", dir);
+	expect_told(FSD_SET_MEMBER, "set-member", others);
 	open_img(&o);
 	struct collected c = collect(o.v);
 	for (uint64_t i = 0; i < c.size / UNIT; i++)
@@ -399,7 +321,7 @@ END_TEST
 START_TEST(features)
 {
 	make(80000, "-O extra_attr,sb_checksum", true);
-	expect_state(FSD_CLEAN, "", "");
+	expect_told(FSD_CLEAN, "", "");
 	poke_super(2180, peek32(1024 + 2180) | 2);
 	expect_failure(ERR_CORRUPT, "checksum of the F2FS superblock");
 	tool("sum", "");
@@ -431,11 +353,11 @@ START_TEST(damaged_superblocks)
 	for (size_t i = 0; i < sizeof(t) / sizeof(t[0]); i++) {
 		peek(img, 1024 + t[i].off, old, 4);
 		poke32(1024 + t[i].off, t[i].value);
-		expect_state(FSD_CLEAN, "", "first F2FS superblock is damaged");
+		expect_told(FSD_CLEAN, "", "first F2FS superblock is damaged");
 		poke32(BLOCK + 1024 + t[i].off, t[i].value);
 		expect_failure(ERR_CORRUPT, t[i].words);
 		poke32(1024 + t[i].off, get_le32(old));
-		expect_state(FSD_CLEAN, "", "F2FS, ");
+		expect_told(FSD_CLEAN, "", "F2FS, ");
 		poke32(BLOCK + 1024 + t[i].off, get_le32(old));
 	}
 	/* Another mkfs leaves the second one behind. */
@@ -489,7 +411,7 @@ START_TEST(checkpoint_packs)
 	/* The newer one counts, wherever it is. */
 	make(80000, "", true);
 	tool("older", "");
-	expect_state(FSD_CLEAN, "", "F2FS, ");
+	expect_told(FSD_CLEAN, "", "F2FS, ");
 	expect_pack_used(1, false);
 	for (unsigned i = 0; i < 2; i++) {
 		peek(img, second + (i ? last * BLOCK : 0), head, BLOCK);
@@ -629,7 +551,7 @@ START_TEST(contradictions)
 	poke32(other, peek32(other) - 1);
 	xor_byte(other + 2, 0x80);
 	xor_byte(entry + 2 + data % SEG / 8, (uint8_t)(0x80 >> data % 8));
-	expect_state(FSD_CLEAN, "", "");
+	expect_told(FSD_CLEAN, "", "");
 	/* Two pointers to one block; one to nowhere, one to metadata */
 	old = peek32(at + 360 + 44);
 	poke32(at + 360 + 44, data + p.main);
@@ -704,55 +626,37 @@ START_TEST(map_stops)
 }
 END_TEST
 
-/* A source with an unreadable range. */
-struct faulty {
-	struct blk_source base;
-	struct blk_source *of;
-	struct range bad;
-};
-
-static int faulty_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct faulty *f = (struct faulty *)s;
-
-	if (off < f->bad.start + f->bad.len && f->bad.start < off + len)
-		return err_set(e, ERR_FAILED, EIO, "reading");
-	return blk_read(f->of, off, buf, len, e);
-}
-
 /* A node that cannot be read names nothing, and its neighbours are still looked at. Without the tables there is nothing to go on. */
 START_TEST(unreadable_places)
 {
-	static const struct blk_source_ops ops = { .read = faulty_read };
 	struct err e = ERR_INIT;
 	struct fsd_volume *v;
 
 	make(80000, "", true);
 	struct plain p = plain_read();
 	uint32_t large = find_large(&p), node = inode_block(&p, large);
-	struct faulty f = { .of = blk_open(img, 0, false, &e), .bad = { (uint64_t)node * BLOCK + 512, 512 } };
-	f.base = *f.of;
-	f.base.ops = &ops;
+	struct faulty f = faulty_open();
+	f.bad[0] = (struct range){ (uint64_t)node * BLOCK + 512, 512 };
 	struct blk_source *src = &f.base;
 	struct blk_set set = { &src, 1 };
 	ck_assert_msg(fsd_f2fs.open(&set, &v, &e) == 0, "%s", e.msg);
 	ck_assert_msg(fsd_map(v, ignore_extent, NULL, &e) == 0, "%s", e.msg);
 	uint32_t old = peek32((uint64_t)node * BLOCK + 360 + 44);
 	poke32((uint64_t)node * BLOCK + 360 + 44, p.end);
-	f.bad.start = (uint64_t)inode_block(&p, large + 1) * BLOCK;
+	f.bad[0].start = (uint64_t)inode_block(&p, large + 1) * BLOCK;
 	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
 	ck_assert_msg(e.code == ERR_CORRUPT && strstr(e.msg, "not in the main area"), "%s", e.msg);
 	poke32((uint64_t)node * BLOCK + 360 + 44, old);
-	f.bad.start = (uint64_t)p.sit * BLOCK;
-	f.bad.len = (uint64_t)(p.ssa - p.sit) * BLOCK;
+	f.bad[0].start = (uint64_t)p.sit * BLOCK;
+	f.bad[0].len = (uint64_t)(p.ssa - p.sit) * BLOCK;
 	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
 	ck_assert_msg(e.code == ERR_FAILED && strstr(e.msg, "reading the F2FS SIT"), "%s", e.msg);
-	f.bad.start = (uint64_t)p.nat * BLOCK;
-	f.bad.len = (uint64_t)(p.ssa - p.nat) * BLOCK;
+	f.bad[0].start = (uint64_t)p.nat * BLOCK;
+	f.bad[0].len = (uint64_t)(p.ssa - p.nat) * BLOCK;
 	ck_assert_int_eq(fsd_map(v, ignore_extent, NULL, &e), -1);
 	ck_assert_msg(e.code == ERR_FAILED && strstr(e.msg, "reading the F2FS NAT"), "%s", e.msg);
 	fsd_f2fs.close(v);
-	f.bad.start = (uint64_t)p.cp * BLOCK;
+	f.bad[0].start = (uint64_t)p.cp * BLOCK;
 	ck_assert_int_eq(fsd_f2fs.open(&set, &v, &e), -1);
 	ck_assert_int_eq(e.code, ERR_FAILED);
 	blk_close(f.of);
@@ -770,7 +674,7 @@ START_TEST(damaged_metadata)
 		snprintf(path, sizeof(path), "%s/copy", dir);
 		if (try_open(&o) < 0) {
 			ck_assert_msg(o.e.code == ERR_CORRUPT || o.e.code == ERR_UNSUPPORTED, "%s", o.e.msg);
-			blk_close(o.src);
+			close_img(&o);
 			continue;
 		}
 		if (fsd_map(o.v, ignore_extent, NULL, &o.e) < 0) {

@@ -3,6 +3,7 @@
 #include "base/mapping.h"
 
 #include <check.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,8 +15,9 @@ struct model {
 	uint8_t data[MEMBERS][BYTES];
 	uint8_t want[MEMBERS * BYTES]; /* what the volume must read as */
 	bool hit[MEMBERS][BYTES];
+	bool covered[MEMBERS][BYTES];
 	uint8_t walked[MEMBERS * BYTES];
-	size_t nr_walked;
+	size_t nr_walked, nr_calls;
 };
 
 static uint64_t draw(uint64_t *seed)
@@ -109,6 +111,51 @@ START_TEST(reads_what_the_model_says)
 }
 END_TEST
 
+static int note_cover(void *arg, size_t member, uint64_t start, uint64_t len, struct err *e)
+{
+	struct model *md = arg;
+
+	(void)e;
+	ck_assert_uint_gt(len, 0);
+	ck_assert_uint_le(start + len, BYTES);
+	for (uint64_t b = start; b < start + len; b++)
+		md->covered[member][b] = true;
+	md->nr_calls++;
+	return 0;
+}
+
+/* The same bytes as step by step, with one call for each leg of a segment at most. */
+START_TEST(covers_what_is_walked)
+{
+	struct model *md = calloc(1, sizeof(*md));
+	uint64_t seed = (uint64_t)_i + 1000;
+	struct err e = ERR_INIT;
+
+	build(md, &seed);
+	for (unsigned round = 0; round < 200; round++) {
+		uint64_t off = draw(&seed) % md->m.size, len = 1 + draw(&seed) % (round % 2 ? 60 : md->m.size - off);
+		size_t most = 0;
+		len = len < md->m.size - off ? len : md->m.size - off;
+		for (size_t i = 0; i < md->m.nr; i++)
+			if (md->m.segments[i].start < off + len && md->m.segments[i].start + md->m.segments[i].len > off)
+				most += md->m.segments[i].nr_legs;
+		memset(md->hit, 0, sizeof(md->hit));
+		memset(md->covered, 0, sizeof(md->covered));
+		md->nr_walked = md->nr_calls = 0;
+		for (uint64_t at = off; at < off + len; at++) { /* byte by byte: the buffer of walk() is small */
+			md->nr_walked = 0;
+			ck_assert_int_eq(mapping_walk(&md->m, at, 1, true, note, md, &e), 0);
+		}
+		ck_assert_int_eq(mapping_cover(&md->m, off, len, note_cover, md, &e), 0);
+		ck_assert(!memcmp(md->hit, md->covered, sizeof(md->hit)));
+		ck_assert_uint_le(md->nr_calls, most);
+	}
+	ck_assert_int_eq(mapping_cover(&md->m, md->m.size, 1, note_cover, md, &e), -1);
+	mapping_release(&md->m);
+	free(md);
+}
+END_TEST
+
 /* Every copy is named: what is used in a mirror is used in each of its members. */
 START_TEST(all_copies)
 {
@@ -123,6 +170,68 @@ START_TEST(all_copies)
 			ck_assert_int_eq(md->hit[i][b], b >= legs[i].start + 10 && b < legs[i].start + 15);
 	mapping_release(&md->m);
 	free(md);
+}
+END_TEST
+
+/* A member whose medium lost some sectors, or which is gone. */
+struct lossy {
+	struct blk_source base;
+	uint8_t data[BYTES];
+	bool is_lost[BYTES / 512];
+	int error;
+};
+
+static int lossy_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
+{
+	const struct lossy *l = (const struct lossy *)s;
+
+	for (uint64_t i = off / 512; i <= (off + len - 1) / 512; i++)
+		if (l->is_lost[i])
+			return err_set(e, ERR_FAILED, l->error, "reading");
+	memcpy(buf, l->data + off, len);
+	return 0;
+}
+
+static void lossy_close(struct blk_source *s)
+{
+	(void)s;
+}
+
+/* What one leg lost stands in another, also when each of them lost a part of what is read; where all lost it, it is lost. */
+START_TEST(lost_in_one_leg)
+{
+	static const struct blk_source_ops ops = { .read = lossy_read, .close = lossy_close };
+	const struct map_leg legs[] = { { 0, 512 }, { 1, 0 } };
+	AUTO_FREE struct lossy *l = calloc(2, sizeof(*l));
+	struct blk_source *members[] = { &l[0].base, &l[1].base };
+	struct mapping m = { 0 };
+	struct err e = ERR_INIT;
+	uint8_t got[3072];
+
+	for (size_t i = 0; i < 2; i++) {
+		l[i].base = (struct blk_source){ .ops = &ops, .size = BYTES, .sector_size = 512, .phys_sector_size = 512 };
+		l[i].error = EIO;
+		for (size_t b = 0; b < BYTES - 512; b++)
+			l[i].data[legs[i].start + b] = (uint8_t)(b * 5 + b / 512);
+	}
+	ck_assert_int_eq(mapping_add(&m, 3072, 0, legs, 2, &e), 0);
+	AUTO(blk_source) struct blk_source *src = blk_mapped(&m, members, 2, "v", &e);
+	ck_assert_ptr_nonnull(src);
+	l[0].is_lost[1] = l[0].is_lost[4] = true; /* bytes 0 and 1536 of the volume */
+	l[1].is_lost[2] = l[1].is_lost[5] = true; /* 1024, 2560 */
+	ck_assert_int_eq(blk_read(src, 0, got, 3072, &e), 0);
+	ck_assert(!memcmp(got, l[1].data, 1024) && !memcmp(got + 1024, l[0].data + 1536, 512) && !memcmp(got + 1536, l[1].data + 1536, 1024));
+	ck_assert(!memcmp(got + 2560, l[0].data + 3072, 512));
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), 0);
+	ck_assert(!memcmp(got, l[1].data + 100, 7));
+	l[1].is_lost[0] = true;
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), -1);
+	ck_assert(blk_is_medium_error(&e));
+	l[1].is_lost[0] = false;
+	l[0].error = ENODEV;
+	ck_assert_int_eq(blk_read(src, 100, got, 7, &e), -1);
+	ck_assert_int_eq(e.sys_errno, ENODEV);
+	mapping_release(&m);
 }
 END_TEST
 
@@ -157,7 +266,9 @@ int main(void)
 	Suite *s = suite_create("mapping");
 	TCase *t = tcase_create("mapping");
 	tcase_add_loop_test(t, reads_what_the_model_says, 0, 60);
+	tcase_add_loop_test(t, covers_what_is_walked, 0, 40);
 	tcase_add_test(t, all_copies);
+	tcase_add_test(t, lost_in_one_leg);
 	tcase_add_test(t, impossible);
 	suite_add_tcase(s, t);
 	SRunner *r = srunner_create(s);

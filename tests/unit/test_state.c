@@ -9,6 +9,11 @@
 #include "imager/job/state.h"
 #include "tests/unit/image_util.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <time.h>
+
 #define SIZE   65536
 #define TARGET "/dev/null" /* a name that realpath() leaves alone */
 #define MIB    (1ULL << 20)
@@ -453,6 +458,53 @@ START_TEST(folders_are_made)
 }
 END_TEST
 
+/* A record of its own under this name, finished or not, of so many seconds ago. */
+static void make_record(const char *name, bool is_finished, time_t age)
+{
+	static const uint8_t root[32] = "the root of the image, 32 bytes";
+	struct timespec times[2] = { { .tv_sec = time(NULL) - age }, { .tv_sec = time(NULL) - age } };
+	struct err e = ERR_INIT;
+
+	snprintf(path, sizeof(path), "%s/%s", dir, name);
+	AUTO(state) struct state *s = open_ok();
+	save(s, 0, 'A', 100);
+	if (is_finished)
+		ok(state_finish(s, root, &e), &e);
+	ck_assert_int_eq(utimensat(AT_FDCWD, path, times, 0), 0);
+}
+
+static bool is_there(const char *name)
+{
+	char full[200];
+
+	snprintf(full, sizeof(full), "%s/%s", dir, name);
+	return access(full, F_OK) == 0;
+}
+
+/* Of finished records the newest stay; whatever else there is stays, too. */
+START_TEST(old_records_go)
+{
+	make_record("in-use.state", true, 9000);
+	make_record("1.state", true, 100);
+	make_record("2.state", true, 200);
+	make_record("3.state", true, 300);
+	make_record("open.state", false, 8000);
+	make_record("another.name", true, 8000);
+	snprintf(path, sizeof(path), "%s/junk.state", dir);
+	file_write(path, "CALCOSR1 and nothing more", 25);
+	snprintf(path, sizeof(path), "%s/in-use.state", dir);
+	int held = open(path, O_RDONLY | O_CLOEXEC), folder = state_lock_folder(dir);
+	ck_assert(held >= 0 && folder >= 0 && flock(held, LOCK_EX | LOCK_NB) == 0);
+	state_prune(folder, 2);
+	ck_assert(is_there("1.state") && is_there("2.state") && !is_there("3.state"));
+	ck_assert(is_there("in-use.state") && is_there("open.state") && is_there("another.name") && is_there("junk.state"));
+	close(held);
+	state_prune(folder, 2);
+	ck_assert(is_there("1.state") && is_there("2.state") && !is_there("in-use.state") && is_there("open.state"));
+	close(folder);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("state");
@@ -474,5 +526,6 @@ int main(void)
 	tcase_add_test(t, half_finished);
 	tcase_add_test(t, cut_short_while_clearing);
 	tcase_add_test(t, folders_are_made);
+	tcase_add_test(t, old_records_go);
 	return run_suite(s);
 }

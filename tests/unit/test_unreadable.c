@@ -3,60 +3,7 @@
  * Disks with unreadable sectors: the image is whole but for exactly these sectors, as far as they are used, and lists them. A read
  * that fails once loses nothing, or the capture says so and leaves nothing behind.
  */
-#include "tests/unit/exact_util.h"
-
-/* A disk in memory whose reads fail where and when they are told to. Capture reads from one thread at a time. */
-struct bad_disk {
-	struct blk_source base;
-	uint8_t *data;
-	uint64_t nr_sectors;
-	bool *is_bad, *was_read; /* of each sector; was_read only while note_reads */
-	bool note_reads;
-	long fail_at, count;     /* the how manieth read fails, from 1; 0: none */
-	bool failed;
-};
-
-static int bad_read(struct blk_source *s, uint64_t off, void *buf, size_t len, struct err *e)
-{
-	struct bad_disk *d = (struct bad_disk *)s;
-	uint64_t sector = s->sector_size;
-
-	if (++d->count == d->fail_at) {
-		d->failed = true;
-		return err_set(e, ERR_FAILED, EIO, "reading '%s' once", s->name);
-	}
-	for (uint64_t i = off / sector; i <= (off + len - 1) / sector; i++) {
-		if (d->is_bad[i])
-			return err_set(e, ERR_FAILED, EIO, "reading '%s'", s->name);
-		d->was_read[i] |= d->note_reads;
-	}
-	memcpy(buf, d->data + off, len);
-	return 0;
-}
-
-static void bad_close(struct blk_source *s)
-{
-	(void)s;
-}
-
-static struct bad_disk bad_disk(uint8_t *data, uint64_t size, uint32_t sector)
-{
-	static const struct blk_source_ops ops = { .read = bad_read, .close = bad_close };
-	struct bad_disk d = { .data = data, .nr_sectors = (size + sector - 1) / sector };
-
-	d.base = (struct blk_source){ .ops = &ops, .size = size, .sector_size = sector, .phys_sector_size = sector };
-	strcpy(d.base.name, "bad disk");
-	d.is_bad = calloc(d.nr_sectors, sizeof(bool));
-	d.was_read = calloc(d.nr_sectors, sizeof(bool));
-	return d;
-}
-
-static void free_disk(struct bad_disk *d)
-{
-	free(d->data);
-	free(d->is_bad);
-	free(d->was_read);
-}
+#include "tests/unit/bad_disk.h"
 
 static int capture(struct bad_disk *d, bool dry_run, struct capture_result *res, struct err *e)
 {
@@ -70,24 +17,9 @@ static int capture(struct bad_disk *d, bool dry_run, struct capture_result *res,
 	return capture_run(&o, res, NULL, e);
 }
 
-/* The states of every byte, from a finished manifest. */
 static uint8_t *states_of(const struct img_manifest *m)
 {
-	uint8_t *state = calloc(1, m->disks[0].size);
-
-	for (size_t i = 0; i < m->nr_regions; i++) {
-		const struct img_region *r = &m->regions[i];
-		for (uint64_t k = 0; k < cmap_nr_chunks(r->map); k++) {
-			struct cmap_chunk c;
-			enum ext_state st;
-			cmap_get(r->map, k, &c);
-			for (uint32_t off = 0, n; off < c.len; off += n) {
-				n = cmap_state_run(r->map, &c, off, &st);
-				memset(state + r->start + k * CHUNK_SIZE + off, (int)st, n);
-			}
-		}
-	}
-	return state;
+	return states_of_disk(m, 0);
 }
 
 /* Restored, the image is the disk, with zeros for what could not be read. */
@@ -258,6 +190,8 @@ static void check_same_or_more(const uint8_t *clean, const struct img_manifest *
 {
 	AUTO_FREE uint8_t *now = states_of(m);
 
+	if (!memcmp(now, clean, m->disks[0].size))
+		return;
 	for (uint64_t i = 0; i < m->disks[0].size; i++)
 		if (now[i] < clean[i])
 			ck_abort_msg("byte %llu was left out", (unsigned long long)i);

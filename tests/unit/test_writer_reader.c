@@ -414,20 +414,20 @@ START_TEST(hostile_payloads)
 	AUTO_FREE uint8_t *content = calloc(1, CHUNK_SIZE);
 	AUTO_FREE uint8_t *got = calloc(1, CHUNK_SIZE);
 	AUTO_FREE uint8_t *b = calloc(1, CHUNK_SIZE + 100);
-	struct img_record rec = { .at = { .region = 0 }, .codec = CODEC_ZSTD };
+	struct img_record rec = { .at = { .region = 0 }, .head = { .kind = FMT_WHOLE, .codec = CODEC_ZSTD } };
 	uint8_t kind;
 
 	memset(content, 'x', CHUNK_SIZE);
 	ok(chunk_id(codec, content, rec.id, NULL, &e), &e);
-	ok(chunk_pack(codec, content, b, &kind, &rec.stored_len, &e), &e);
-	rec.crc = crc32_of(b, rec.stored_len);
+	ok(chunk_pack(codec, content, b, &kind, &rec.head.stored_len, &e), &e);
+	rec.head.crc = crc32_of(b, rec.head.stored_len);
 	ok(img_decode(codec, m, &rec, b, got, &e), &e);
 	/* Something behind the frame; two frames; a skippable frame; an old format; a frame of another size. */
-	uint32_t n = rec.stored_len;
+	uint32_t n = rec.head.stored_len;
 	memcpy(b + n, b, n);
 	for (uint32_t more = 1; more <= n; more += n - 1) {
-		rec.stored_len = n + more;
-		rec.crc = crc32_of(b, rec.stored_len);
+		rec.head.stored_len = n + more;
+		rec.head.crc = crc32_of(b, rec.head.stored_len);
 		fails(img_decode(codec, m, &rec, b, got, &e), ERR_CORRUPT, &e);
 	}
 	static const uint32_t magics[] = { 0x184D2A50, 0xFD2FB525, 0xFD2FB526, 0xFD2FB527, 0 };
@@ -435,14 +435,14 @@ START_TEST(hostile_payloads)
 		AUTO_FREE uint8_t *x = malloc(n);
 		memcpy(x, b, n);
 		put_le32(x, 0, magics[i]);
-		rec.stored_len = n;
-		rec.crc = crc32_of(x, n);
+		rec.head.stored_len = n;
+		rec.head.crc = crc32_of(x, n);
 		fails(img_decode(codec, m, &rec, x, got, &e), ERR_CORRUPT, &e);
 	}
 	AUTO_FREE uint8_t *long_content = malloc(CHUNK_SIZE + 1);
 	memset(long_content, 'x', CHUNK_SIZE + 1);
-	rec.stored_len = (uint32_t)ZSTD_compress(b, CHUNK_SIZE, long_content, CHUNK_SIZE + 1, 3);
-	rec.crc = crc32_of(b, rec.stored_len);
+	rec.head.stored_len = (uint32_t)ZSTD_compress(b, CHUNK_SIZE, long_content, CHUNK_SIZE + 1, 3);
+	rec.head.crc = crc32_of(b, rec.head.stored_len);
 	fails(img_decode(codec, m, &rec, b, got, &e), ERR_CORRUPT, &e);
 	img_manifest_free(m);
 }

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* The verbs of "calco repo": operands[0] is the verb, operands[1] the folder. Private to cmd/. */
+#ifndef CALCO_CMD_REPO_VERBS_H
+#define CALCO_CMD_REPO_VERBS_H
+
+#include "cmd/cmd.h"
+
+struct repo_args {
+	struct common_args common;
+	bool is_delete, dry_run, unfinished, read_data, rebuild_index;
+	struct opt_number max_unused, sample, time_limit;
+};
+
+int repo_verb_init(struct invocation *inv, struct err *e);
+int repo_verb_list(struct invocation *inv, struct err *e);
+int repo_verb_tag(struct invocation *inv, struct err *e);
+int repo_verb_rm(struct invocation *inv, struct err *e);
+int repo_verb_prune(struct invocation *inv, struct err *e);
+int repo_verb_check(struct invocation *inv, struct err *e);
+int repo_verb_stats(struct invocation *inv, struct err *e);
+int repo_verb_show(struct invocation *inv, struct err *e);
+
+#endif

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Chunks made of leaves that are there already (docs/repository.md section 2). Any thread. */
+#ifndef CALCO_IMAGER_REPO_COMPOSE_H
+#define CALCO_IMAGER_REPO_COMPOSE_H
+
+#include "imager/image/store.h"
+#include "imager/repo/known.h"
+
+/*
+ * compose_chunk - if enough of its leaves are known: 1, c->head, c->fresh and payload (CHUNK_SIZE of room) are a composed record; else 0
+ * @no_recheck: do not decompress and compare what was compressed
+ */
+int compose_chunk(const struct known *k, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, bool no_recheck, uint8_t *payload,
+	struct err *e);
+
+#endif

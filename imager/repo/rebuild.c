@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Tables of contents and leaf caches from the records; see rebuild.h. */
+#include "imager/repo/rebuild.h"
+
+#include "base/arith.h"
+#include "base/file_out.h"
+#include "base/hex.h"
+#include "imager/image/chunk.h"
+#include "imager/image/located.h"
+#include "imager/image/stream.h"
+#include "imager/repo/folder_packs.h"
+#include "imager/repo/pack_parts.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+static int write_end(int fd, const char *path, const struct pack_scan *scan, const uint8_t *bytes, size_t len, struct err *e)
+{
+	for (size_t done = 0; done < len;) {
+		ssize_t n = pwrite(fd, bytes + done, len - done, (off_t)(scan->end + done));
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return err_set(e, ERR_FAILED, n < 0 ? errno : EIO, "writing '%s'", path);
+		done += (size_t)n;
+	}
+	return fsync(fd) < 0 ? err_set(e, ERR_FAILED, errno, "flushing '%s'", path) : 0;
+}
+
+/* Only where the end would be exactly as long as what stands there: else records are damaged too, and nothing may be lost over it. */
+static int make_end(int fd, const char *path, uint64_t size, const uint8_t id[16], const struct pack_scan *scan, bool write, struct err *e)
+{
+	struct buf tail = { 0 };
+
+	int failed = pack_put_end(id, scan->end, scan->entries, scan->nr, &tail, e);
+	AUTO_FREE uint8_t *bytes = tail.p;
+	if (failed < 0)
+		return -1;
+	if (scan->end + tail.len != size)
+		return err_set(e, ERR_CORRUPT, 0, "the pack '%s': its table of contents is damaged, and so is what stands at %llu", path,
+			(unsigned long long)scan->end);
+	return write ? write_end(fd, path, scan, bytes, tail.len, e) : 0;
+}
+
+struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool write, const struct progress *p, struct err *e)
+{
+	AUTO(pack_toc) struct pack_toc *t = alloc_array(1, sizeof(*t));
+	struct pack_scan scan = { .nr = 0 };
+	struct stream s;
+	char path[64];
+
+	pack_path(pack, path, sizeof(path));
+	AUTO_CLOSE_FD int fd = openat(r->fd, path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
+	if (!t || fd < 0) {
+		err_set(e, ERR_FAILED, t ? errno : ENOMEM, "opening '%s/%s'", r->dir, path);
+		return NULL;
+	}
+	int found = stream_open(&s, fd, path, p, e);
+	if (found == 0)
+		found = pack_scan_records(&s, pack, &scan, e);
+	stream_close(&s);
+	memcpy(t->id, pack, sizeof(t->id));
+	t->entries = scan.entries;
+	t->nr = scan.nr;
+	t->file_len = s.size;
+	if (found == 0)
+		err_set(e, ERR_CORRUPT, 0, "the pack '%s/%s' holds no whole record", r->dir, path);
+	if (found <= 0 || make_end(fd, path, s.size, pack, &scan, write, e) < 0)
+		return NULL;
+	return take(&t);
+}
+
+static const uint8_t no_list[LEAF_LIST]; /* of a record whose leaves cannot be known: it never is the list of a chunk */
+
+static bool is_proved(struct chunk_codec *codec, const uint8_t *list, const struct pack_entry *x)
+{
+	struct err ignored = ERR_INIT; /* then it is made anew */
+	uint8_t id[HASH_SIZE];
+
+	return chunk_list_id(codec, (const uint8_t(*)[HASH_SIZE])list, id, &ignored) == 0 && !memcmp(id, x->id, sizeof(id));
+}
+
+/* The leaf list of one record. One that only lends its own leaves any more has none but the one that was written when it was stored. */
+static int read_list(const struct located *all, const struct pack_entry *x, uint32_t pack, struct chunk_codec *codec, uint8_t *payload, uint8_t *content,
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE], struct err *e)
+{
+	struct img_where at = { .offset = x->offset, .pack = pack, .len = x->len };
+	struct fmt_record head;
+	uint64_t present;
+	int whole = 1;
+
+	if (located_read(all, &at, &head, payload, e) < 0)
+		return -1;
+	if (head.kind == FMT_COMPOSED)
+		whole = located_compose_own(all, codec, &head, payload, content, e);
+	else if (chunk_unpack(codec, head.codec, payload, head.stored_len, content, e) < 0)
+		return -1;
+	if (whole == 0)
+		memcpy(list, no_list, LEAF_LIST);
+	return whole <= 0 ? whole : chunk_leaves(codec, content, list, &present, e);
+}
+
+/* All lists to a new file. 1: it differs from the old one; 0: it does not. */
+static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, struct chunk_codec *codec,
+	struct file_out *out, const struct progress *p, struct err *e)
+{
+	struct located located = { .l = all->all, .packs = all->packs };
+	const struct pack_toc *t = pack->toc;
+	const uint8_t *old = leaf_cache_map(r, t);
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	int failed = payload && content ? 0 : err_nomem(e, "a read buffer");
+	bool differs = !old;
+
+	for (uint64_t i = 0; failed == 0 && i < t->nr; i++) {
+		const uint8_t *was = old ? old + i * LEAF_LIST : no_list;
+		if (old && is_proved(codec, was, &t->entries[i]))
+			memcpy(list, was, LEAF_LIST);
+		else
+			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
+		differs |= failed == 0 && memcmp(list, was, LEAF_LIST);
+		if (failed == 0)
+			failed = file_out_add(out, list, sizeof(list), e);
+		if (failed == 0 && i % 64 == 0)
+			failed = progress_check(p, e);
+	}
+	leaf_cache_unmap(old, t);
+	return failed < 0 || file_out_drain(out, e) < 0 ? -1 : differs;
+}
+
+int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, const struct progress *p, struct err *e)
+{
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	char id[33], hex[33], new[64], path[64];
+	struct file_out out;
+
+	if (!codec || repo_random_id(id, e) < 0)
+		return -1;
+	for (uint64_t i = 0; i < pack->toc->nr; i++)
+		if (pack->is_bad[i])
+			return 0;
+	pack_new_path(id, "leaves", new, sizeof(new));
+	snprintf(path, sizeof(path), "leaves/%s", hex_of(pack->toc->id, 16, hex));
+	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, new);
+	int made = file_out_open(&out, fd, new, NULL, e);
+	if (made == 0)
+		made = write_lists(r, all, pack, codec, &out, p, e);
+	file_out_close(&out);
+	if (made == 1 && renameat(r->fd, new, r->fd, path) < 0)
+		made = err_set(e, ERR_FAILED, errno, "naming '%s/%s'", r->dir, path);
+	if (made != 1)
+		unlinkat(r->fd, new, 0);
+	return made;
+}

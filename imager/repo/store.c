@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* A repository as the store of a capture; see store.h. The order of writing is docs/repository.md section 3. */
+#include "imager/repo/store.h"
+
+#include "base/arith.h"
+#include "base/size.h"
+#include "imager/image/composed.h"
+#include "imager/image/writer.h"
+#include "imager/repo/compose.h"
+#include "imager/repo/draft.h"
+#include "imager/repo/folder_packs.h"
+#include "imager/repo/retired.h"
+#include "imager/repo/versions.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct repo_store {
+	struct img_store base;
+	struct repo *r;
+	struct repo_name name;
+	bool no_recheck;
+	const struct key *signer;     /* borrowed; NULL: nobody */
+	struct img_manifest *m;       /* borrowed */
+	const struct progress *p;     /* borrowed */
+	struct known *known;
+	struct img_packs *packs;      /* for looking into composed records */
+	struct img_reader *parent;    /* the newest version, NULL: there is none */
+	uint64_t parent_number;
+	struct pack_writer *pack;
+	struct draft *draft;          /* the location table in the making */
+	uint64_t nr_put, version_bytes;
+	bool has_composed;
+};
+
+/* The lenders of a composed record that is known: all must be known, or it is of no use. */
+static int lenders_of(struct repo_store *s, const struct known_record *r, struct composed *ret, struct err *e)
+{
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	uint8_t b[FMT_RECORD_SIZE];
+	struct fmt_record head;
+
+	if (!payload)
+		return err_nomem(e, "a composed record");
+	if (s->packs->ops->read(s->packs, r->toc->id, r->entry->offset, r->entry->len, b, payload, e) < 0)
+		return -1;
+	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
+		return err_set(e, ERR_CORRUPT, 0, "not the record that the table of contents names");
+	return composed_parse(&head, payload, ret, e);
+}
+
+static bool is_usable(struct repo_store *s, const struct known_record *r)
+{
+	struct err ignored = ERR_INIT; /* a record that cannot be used is stored again */
+	struct known_record lender;
+	struct composed c;
+
+	if (r->entry->kind == FMT_WHOLE)
+		return true;
+	if (lenders_of(s, r, &c, &ignored) < 0)
+		return false;
+	for (unsigned i = 0; i < c.nr_helpers; i++)
+		if (!known_name(s->known, &c.helpers[i], &lender))
+			return false;
+	return true;
+}
+
+static int repo_look(struct img_store *base, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, uint8_t *payload, struct err *e)
+{
+	struct repo_store *s = (struct repo_store *)base;
+	struct known_record r;
+
+	if (known_chunk(s->known, c->id, &r) && is_usable(s, &r)) {
+		c->is_known = true;
+		return 1;
+	}
+	return compose_chunk(s->known, codec, content, c, s->no_recheck, payload, e);
+}
+
+/* The version's table lists the lenders too. */
+static int note_lenders(struct repo_store *s, const struct composed *c, struct err *e)
+{
+	struct known_record r;
+
+	s->has_composed = true;
+	for (unsigned i = 0; i < c->nr_helpers; i++) {
+		if (!known_name(s->known, &c->helpers[i], &r))
+			return err_set(e, ERR_FAILED, 0, "a record that lends leaves is not known any more");
+		if (draft_helper(s->draft, &r.entry->name, r.toc->id, r.entry->offset, r.entry->len, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+static int put_known(struct repo_store *s, const struct packed_chunk *c, struct err *e)
+{
+	struct known_record r;
+	struct composed made;
+
+	if (!known_chunk(s->known, c->id, &r))
+		return err_set(e, ERR_FAILED, 0, "a chunk is not known any more");
+	if (r.entry->kind == FMT_COMPOSED && (lenders_of(s, &r, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+		return -1;
+	return draft_chunk(s->draft, c->id, r.toc->id, r.entry->offset, r.entry->len, e);
+}
+
+static int put_new(struct repo_store *s, uint64_t chunk, const struct packed_chunk *c, const uint8_t *payload, struct err *e)
+{
+	struct fmt_record head = c->head;
+	struct pack_entry entry;
+	struct composed made;
+
+	if (!s->pack && !(s->pack = pack_writer_open(s->r, e)))
+		return -1;
+	head.chunk = chunk;
+	memcpy(head.id, c->id, IMG_ID_SIZE);
+	if (pack_writer_put(s->pack, &head, false, payload, head.kind == FMT_COMPOSED ? c->fresh : UINT64_MAX, c->leaves, &entry, e) < 0)
+		return -1;
+	if (head.kind == FMT_COMPOSED && (composed_parse(&head, payload, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+		return -1;
+	return draft_chunk(s->draft, c->id, pack_writer_id(s->pack), entry.offset, entry.len, e);
+}
+
+static int repo_put(struct img_store *base, uint64_t chunk, const struct packed_chunk *c, const uint8_t *payload, struct err *e)
+{
+	struct repo_store *s = (struct repo_store *)base;
+
+	if (s->nr_put == s->m->nr_present)
+		return err_set(e, ERR_FAILED, 0, "chunk %llu was put out of order", (unsigned long long)chunk);
+	memcpy(s->m->ids[s->nr_put++], c->id, IMG_ID_SIZE);
+	if (c->is_zero)
+		return draft_zero(s->draft, e);
+	if (draft_again(s->draft, c->id)) /* the same content as an earlier chunk of this version */
+		return 0;
+	return c->is_known ? put_known(s, c, e) : put_new(s, chunk, c, payload, e);
+}
+
+static int find_parent(struct repo_store *s, const struct progress *p, struct err *e)
+{
+	AUTO_FREE struct repo_version *list = NULL;
+	size_t nr;
+
+	if (versions_list(s->r, s->name.name, &list, &nr, e) < 0 || !nr)
+		return nr ? -1 : 0;
+	struct err why = ERR_INIT;
+	s->parent_number = list[nr - 1].number;
+	s->parent = version_open(s->r, &list[nr - 1], p, &why);
+	if (!s->parent && why.code != ERR_CORRUPT) {
+		*e = why;
+		return -1;
+	}
+	if (!s->parent)
+		progress_notice(p, "%s; the new version is not based on it", why.msg);
+	return 0;
+}
+
+static int adopt(struct repo_store *s, const struct progress *p, struct err *e)
+{
+	uint64_t bytes;
+	char text[32];
+
+	if (repo_lock(s->r, p, e) < 0)
+		return -1;
+	int failed = packs_adopt(s->r, &bytes, e);
+	repo_unlock(s->r);
+	if (failed == 0 && bytes) {
+		size_format(bytes, text);
+		progress_notice(p, "%s that an interrupted capture had stored are used", text);
+	}
+	return failed;
+}
+
+static int repo_begin(struct img_store *base, struct img_manifest *m, const struct progress *p, struct err *e)
+{
+	struct repo_store *s = (struct repo_store *)base;
+
+	s->m = m;
+	s->p = p;
+	snprintf(m->name, sizeof(m->name), "%s", s->name.name);
+	if (!m->ids && !(m->ids = alloc_array(m->nr_present, IMG_ID_SIZE)))
+		return err_nomem(e, "the ids");
+	if (repo_take_lease(s->r, true, e) < 0 || adopt(s, p, e) < 0)
+		return -1;
+	if (!(s->packs = folder_packs_open(s->r, e)) || !(s->known = known_open(s->r, p, e)) || !(s->draft = draft_new(m->nr_present, e)))
+		return -1;
+	if (find_parent(s, p, e) < 0)
+		return -1;
+	return s->parent ? known_add_base(s->known, s->parent, p, e) : 0;
+}
+
+/* The versions of one name share a lineage; the parent is the version this one was compared with. */
+static int join_lineage(struct repo_store *s, struct err *e)
+{
+	struct img_manifest *m = s->m;
+
+	if (!s->parent)
+		return 0;
+	const struct img_manifest *from = img_reader_manifest(s->parent);
+	memcpy(m->lineage, from->lineage, sizeof(m->lineage));
+	if (!(m->parents = alloc_array(1, sizeof(*m->parents))))
+		return err_nomem(e, "the parent of the image");
+	m->nr_parents = 1;
+	memcpy(m->parents[0].lineage, from->lineage, sizeof(from->lineage));
+	memcpy(m->parents[0].root, from->root, sizeof(from->root));
+	m->parents[0].version = from->version;
+	return 0;
+}
+
+/* Under the lock: every pack is there, has its length, and stays. */
+static int hold_packs(const struct repo_store *s, const struct img_locations *l, struct err *e)
+{
+	AUTO_FREE uint64_t *sizes = alloc_array(l->nr_packs, sizeof(*sizes));
+	char path[64];
+	struct stat st;
+
+	if (!sizes)
+		return err_nomem(e, "the sizes of packs");
+	for (uint32_t i = 0; i < l->nr_packs; i++) {
+		pack_path(l->packs[i], path, sizeof(path));
+		if (fstatat(s->r->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+			return err_set(e, ERR_FAILED, errno, "the pack '%s/%s' is gone", s->r->dir, path);
+		sizes[i] = (uint64_t)st.st_size;
+		if (retired_take_back(s->r, l->packs[i], e) < 0)
+			return -1;
+	}
+	for (uint64_t i = 0; i < l->nr_chunks; i++)
+		if (l->chunks[i].offset && !range_inside(l->chunks[i].offset, l->chunks[i].len, sizes[l->chunks[i].pack]))
+			return err_set(e, ERR_FAILED, 0, "a pack of '%s' became shorter", s->r->dir);
+	return 0;
+}
+
+/* A folder for the first version of a name. */
+static int make_image_folder(const struct repo_store *s, struct err *e)
+{
+	char folder[128];
+
+	snprintf(folder, sizeof(folder), "images/%s", s->name.name);
+	if (mkdirat(s->r->fd, folder, 0700) == 0)
+		return repo_flush_folder(s->r, "images", e);
+	return errno == EEXIST ? 0 : err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", s->r->dir, folder);
+}
+
+/* The rename is the commit. */
+static int write_version(struct repo_store *s, const struct img_locations *l, struct err *e)
+{
+	struct repo_version v = { .number = s->m->version };
+	char id[33], new[64], path[PATH_MAX], folder[128];
+	struct stat st;
+
+	if (make_image_folder(s, e) < 0 || repo_random_id(id, e) < 0)
+		return -1;
+	snprintf(v.name, sizeof(v.name), "%s", s->name.name);
+	snprintf(folder, sizeof(folder), "images/%s", v.name);
+	snprintf(new, sizeof(new), "new/%s.version", id);
+	version_path(&v, path, sizeof(path));
+	AUTO_CLOSE_FD int fd = openat(s->r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (fd < 0)
+		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", s->r->dir, new);
+	int failed = img_version_write(new, fd, s->m, l, s->has_composed, s->signer, e);
+	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, s->r->fd, path, RENAME_NOREPLACE) < 0))
+		failed = err_set(e, ERR_FAILED, errno, "naming version %llu of '%s'", (unsigned long long)v.number, v.name);
+	if (failed < 0) {
+		unlinkat(s->r->fd, new, 0);
+		return -1;
+	}
+	s->version_bytes = (uint64_t)st.st_size;
+	return repo_flush_folder(s->r, folder, e);
+}
+
+static int repo_commit(struct img_store *base, struct err *e)
+{
+	struct repo_store *s = (struct repo_store *)base;
+
+	if (s->nr_put != s->m->nr_present)
+		return err_set(e, ERR_FAILED, 0, "%llu chunks are missing", (unsigned long long)(s->m->nr_present - s->nr_put));
+	if (s->pack && pack_writer_finish(s->pack, e) < 0)
+		return -1;
+	AUTO(img_locations) struct img_locations *l = draft_finish(s->draft, e);
+	if (!l || join_lineage(s, e) < 0 || repo_lock(s->r, s->p, e) < 0)
+		return -1;
+	int failed = hold_packs(s, l, e);
+	if (failed == 0)
+		failed = version_next_number(s->r, s->name.name, &s->m->version, e);
+	if (failed == 0)
+		failed = write_version(s, l, e);
+	repo_unlock(s->r);
+	return failed;
+}
+
+static uint64_t repo_bytes(const struct img_store *base)
+{
+	const struct repo_store *s = (const struct repo_store *)base;
+
+	return (s->pack ? pack_writer_bytes(s->pack) : 0) + s->version_bytes;
+}
+
+static void repo_store_close(struct img_store *base)
+{
+	struct repo_store *s = (struct repo_store *)base;
+
+	pack_writer_close(s->pack);
+	draft_free(s->draft);
+	img_reader_close(s->parent);
+	known_close(s->known);
+	if (s->packs)
+		s->packs->ops->close(s->packs);
+	repo_close(s->r);
+	free(s);
+}
+
+struct img_store *repo_store_new(const char *image, bool no_recheck, const struct key *k, struct err *e)
+{
+	static const struct img_store_ops ops = {
+		.begin = repo_begin,
+		.look = repo_look,
+		.put = repo_put,
+		.commit = repo_commit,
+		.bytes = repo_bytes,
+		.close = repo_store_close,
+	};
+	struct repo_store *s = alloc_array(1, sizeof(*s));
+
+	if (!s) {
+		err_nomem(e, "the repository");
+		return NULL;
+	}
+	s->base.ops = &ops;
+	s->no_recheck = no_recheck;
+	s->signer = k;
+	if (repo_parse(image, &s->name, e) == 0) {
+		if (s->name.which[0]) {
+			err_set(e, ERR_USAGE, 0, "'%s' names a version, and a capture makes a new one", image);
+			err_hint(e, "leave out '@%s'; a tag is set afterwards by 'calco repo tag'", s->name.which);
+		} else if ((s->r = repo_open(s->name.dir, e))) {
+			return &s->base;
+		}
+	}
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-3.0-or-later */
+/* Left-overs of interrupted captures; see unfinished.h. */
+#include "imager/repo/unfinished.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+int unfinished_count(const struct repo *r, bool remove, uint64_t *ret, struct err *e)
+{
+	int folder = openat(r->fd, "new", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	DIR *d = folder < 0 ? NULL : fdopendir(folder);
+	int locked = 0;
+
+	if (!d)
+		return err_set(e, ERR_FAILED, errno, "reading the folder '%s/new'", r->dir);
+	for (struct dirent *x; locked >= 0 && (x = readdir(d));) {
+		struct stat st;
+		if (x->d_name[0] == '.')
+			continue;
+		AUTO_CLOSE_FD int fd = openat(folder, x->d_name, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+		if (fd < 0 || fstat(fd, &st) < 0 || (locked = repo_lock_file(fd, x->d_name, e)) != 1)
+			continue;
+		*ret += (uint64_t)st.st_size;
+		if (remove)
+			unlinkat(folder, x->d_name, 0);
+	}
+	closedir(d);
+	return locked < 0 ? -1 : 0;
+}
+
