@@ -90,7 +90,7 @@ static struct counts put_version(const uint8_t *disk)
 	struct err e = ERR_INIT;
 	AUTO(img_manifest) struct img_manifest *m = make_manifest();
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(1, &e);
-	AUTO(img_store) struct img_store *s = repo_store_new(image, false, &e);
+	AUTO(img_store) struct img_store *s = repo_store_new(image, false, NULL, &e);
 	struct counts n = { 0 };
 
 	ck_assert_msg(s != NULL, "%s", e.msg);
