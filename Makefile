@@ -135,6 +135,7 @@ bench: ## compare speed and size with other programs
 	tests/deps.sh build bench
 	+$(Q)$(SUBMAKE) $(PROGRAM) $(TOOLS)
 	$(Q)CALCO=$(CURDIR)/$(PROGRAM) TOOLS=$(CURDIR)/$(B)/tests/tools tests/bench/run.sh
+	$(Q)CALCO=$(CURDIR)/$(PROGRAM) tests/bench/repo.sh
 
 ## --- installing
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
-/* SHA-256 (FIPS 180-4, through libcrypto) and the CRC-32 of IEEE 802.3 (through libdeflate). */
+/* SHA-256 (FIPS 180-4, through libcrypto), HMAC with it, and the CRC-32 of IEEE 802.3 (through libdeflate). */
 #ifndef CALCO_BASE_HASH_H
 #define CALCO_BASE_HASH_H
 
@@ -15,6 +15,8 @@
 struct hasher;
 
 struct hasher *hasher_new(struct err *e);
+/* hasher_new_keyed - the same for HMAC-SHA-256 (RFC 2104) with this key of 32 bytes; NULL: no key, plain SHA-256 */
+struct hasher *hasher_new_keyed(const uint8_t *key, struct err *e);
 void hasher_free(struct hasher *h);
 AUTO_DEFINE(hasher, hasher_free)
 

@@ -16,6 +16,8 @@ struct hash_lanes;
 
 /* hash_lanes_new - compares what the lanes compute with libcrypto before it trusts them. NULL: err is set. */
 struct hash_lanes *hash_lanes_new(struct err *e);
+/* hash_lanes_new_keyed - the same for HMAC-SHA-256 with this key of 32 bytes; NULL: no key */
+struct hash_lanes *hash_lanes_new_keyed(const uint8_t *key, struct err *e);
 void hash_lanes_free(struct hash_lanes *l);
 AUTO_DEFINE(hash_lanes, hash_lanes_free)
 

@@ -2,6 +2,7 @@
 /* calco capture: disks become one image. */
 #include "base/arith.h"
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -9,6 +10,7 @@
 #include "cmd/show.h"
 #include "cmd/text.h"
 #include "imager/disk/guard.h"
+#include "imager/image/keys.h"
 #include "imager/image/manifest.h"
 #include "imager/job/job.h"
 
@@ -18,9 +20,10 @@
 
 struct capture_args {
 	struct common_args common;
-	const char *name, *note;
+	const char *name, *note, *sign;
 	struct opt_number version, level, threads, sector_size;
-	struct opt_list raw, unlock;
+	struct opt_list raw, unlock, key;
+	const char *passphrase_file;
 	bool no_recheck, replay, skip_volatile, dry_run;
 };
 
@@ -45,6 +48,11 @@ static const struct opt options[] = {
 		.help = "capture ext3 and ext4 as after a replay of their journals; the disk is not written to" },
 	{ .name = "skip-volatile", .kind = OPT_FLAG, .offset = FIELD(skip_volatile),
 		.help = "leave out what page, swap and hibernation files hold, but for their heads" },
+	{ .name = "key", .kind = OPT_LIST, .offset = FIELD(key), .value = "FILE",
+		.help = "encrypt the image for this key: symmetric, or a recipient's public one (see 'calco key'); repeatable: any of them opens it" },
+	{ .name = "passphrase-file", .kind = OPT_TEXT, .offset = FIELD(passphrase_file), .value = "FILE",
+		.help = "encrypt the image for the passphrase in this file" },
+	{ .name = "sign", .kind = OPT_TEXT, .offset = FIELD(sign), .value = "FILE", .help = "sign the image with this secret key (see 'calco key')" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
 	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show what would be captured, write nothing" },
@@ -153,6 +161,8 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "differing_chunks", NULL, r->nr_differing);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
+	show_encryption(out, r->manifest);
+	show_signers(out, r->manifest, NULL);
 }
 
 static void report_plan(struct out *out, const struct capture_result *r)
@@ -183,15 +193,15 @@ static void report_sizes(struct out *out, const struct capture_options *o, const
 }
 
 /* One target for each disk: with a placeholder for each as long as they can be told apart. */
-static void report_next(struct out *out, const char *image, size_t nr_disks)
+static void report_next(struct out *out, const char *image, const char *key, size_t nr_disks)
 {
 	static const char *const targets[] = { "", " /dev/sdX", " /dev/sdX /dev/sdY", " /dev/sdX /dev/sdY /dev/sdZ" };
 
-	out_line(out, "next: calco verify %s", image);
+	out_line(out, "next: calco verify %s%s", image, key);
 	if (nr_disks < sizeof(targets) / sizeof(targets[0]))
-		out_line(out, "      calco restore %s%s", image, targets[nr_disks]);
+		out_line(out, "      calco restore %s%s%s", image, targets[nr_disks], key);
 	else
-		out_line(out, "      calco restore %s DISK... (%zu disks, in this order)", image, nr_disks);
+		out_line(out, "      calco restore %s DISK...%s (%zu disks, in this order)", image, key, nr_disks);
 }
 
 static void report_text(struct out *out, const struct capture_options *o, const struct capture_result *r)
@@ -208,11 +218,16 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	show_layout(out, m);
 	report_sizes(out, o, r);
 	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
+	if (m->seal)
+		show_encryption(out, m);
+	if (m->nr_signers)
+		show_signers(out, m, NULL);
 	show_bad_ranges(out, m);
 	show_ranges(out, m, "unreadable, but taken from where a mirror keeps the same", r->recovered, r->nr_recovered);
 	if (image_is_pipe(o->image))
 		return;
-	report_next(out, o->image, m->nr_disks);
+	const char *key = o->keys ? o->keys->nr_keys ? " --key FILE" : " --passphrase-file FILE" : "";
+	report_next(out, o->image, key, m->nr_disks);
 }
 
 static int capture(struct invocation *inv, const struct capture_options *o, enum progress_mode mode, struct err *e)
@@ -239,9 +254,20 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 	return ret;
 }
 
+static int read_signer(const char *path, struct key *ret, struct err *e)
+{
+	if (key_read(path, ret, e) < 0)
+		return err_wrap(e, "--sign");
+	if (ret->kind == KEY_SIGN_SECRET)
+		return 0;
+	err_set(e, ERR_USAGE, 0, "--sign: '%s' is no secret key for signing, but a %s", path, key_kind_name(ret->kind));
+	return err_hint(e, "'calco key new FILE' makes one");
+}
+
 static int run(struct invocation *inv, struct err *e)
 {
 	struct capture_args *a = inv->args;
+	const struct access_args none = { .passphrase_file = NULL };
 	struct capture_options o;
 	const char *image = NULL;
 	size_t nr_disks = 0;
@@ -254,6 +280,15 @@ static int run(struct invocation *inv, struct err *e)
 	if (!disks)
 		return -1;
 	fill_options(a, disks, image, &o);
+	AUTO(access) struct access *access = access_open(&none, e);
+	if (!access || access_keys(access, &a->key, a->passphrase_file, true, e) < 0)
+		return -1;
+	if (img_keys_given(&access->a.keys))
+		o.keys = &access->a.keys;
+	AUTO_KEY struct key signer = { .kind = KEY_SIGN_SECRET };
+	if (a->sign && read_signer(a->sign, &signer, e) < 0)
+		return -1;
+	o.sign = a->sign ? &signer : NULL;
 	return capture(inv, &o, a->common.progress, e);
 }
 

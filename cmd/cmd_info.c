@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco info: what an image holds, from its head and tail; the content is not read. */
 #include "base/arith.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -10,16 +11,20 @@
 #include "imager/image/reader.h"
 #include "imager/repo/image.h"
 
+#include <string.h>
 #include <unistd.h>
 
 struct info_args {
 	struct common_args common;
+	struct access_args access;
 	bool extents;
 };
 
 static const struct opt options[] = {
 	{ .name = "extents", .kind = OPT_FLAG, .offset = offsetof(struct info_args, extents),
 		.help = "list the used and zero ranges of every disk" },
+	OPT_KEYS(struct info_args),
+	OPT_TRUST(struct info_args),
 	OPT_JSON,
 	{ .name = NULL },
 };
@@ -102,6 +107,18 @@ static void show_extents(struct out *out, const struct img_manifest *m)
 	out_end(out);
 }
 
+/* Without a key that is all; but what was asked of its signers and version cannot be answered, and is not answered with yes. */
+static int show_what_is_locked(struct out *out, const char *image, const struct access *x, struct err *e)
+{
+	if (x->a.trust.nr_signers || x->a.trust.min_version || x->a.trust.lineage)
+		return -1;
+	(void)e;
+	out_result(out);
+	out_str(out, "image", "image", image);
+	show_locked(out, &x->locked);
+	return 0;
+}
+
 static int run(struct invocation *inv, struct err *e)
 {
 	const struct info_args *a = inv->args;
@@ -110,13 +127,20 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_check_pipe(image, e) < 0)
 		return -1;
-	AUTO(img_reader) struct img_reader *r = image_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &signals_only, e);
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
+	AUTO(img_reader) struct img_reader *r = image_open(image, image_is_pipe(image) ? STDIN_FILENO : -1, &access->a, &signals_only, e);
+	if (!r && access->locked.is_locked && !strcmp(e->reason, "locked"))
+		return show_what_is_locked(out, image, access, e);
 	if (!r)
 		return -1;
 	const struct img_manifest *m = img_reader_manifest(r);
 	out_result(out);
 	out_str(out, "image", "image", image);
 	show_identity(out, m);
+	show_encryption(out, m);
+	show_signers(out, m, &access->a);
 	out_bytes(out, "stored_bytes", "stored", show_stored_bytes(m, -1));
 	if (img_reader_seekable(r))
 		out_bytes(out, "image_bytes", "image size", img_reader_size(r));

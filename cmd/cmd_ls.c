@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco ls: the images of a folder, and whether they are complete. */
 #include "base/auto.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/out.h"
 #include "cmd/show.h"
@@ -15,7 +16,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+struct ls_args {
+	struct common_args common;
+	struct access_args access;
+};
+
 static const struct opt options[] = {
+	OPT_KEYS(struct ls_args),
 	OPT_JSON,
 	{ .name = NULL },
 };
@@ -42,6 +49,8 @@ static int is_image_name(const struct dirent *d)
 
 static const char *state_of_error(const struct err *e)
 {
+	if (!strcmp(e->reason, "locked") || !strcmp(e->reason, "wrong-key"))
+		return "locked";
 	return e->code == ERR_CORRUPT ? "damaged" : e->code == ERR_UNSUPPORTED ? "unsupported" : "unreadable";
 }
 
@@ -79,7 +88,7 @@ static void row_of_image(struct out_table *t, const char *file, uint64_t size, c
 	out_cell_none(t);
 }
 
-static void list_file(struct out_table *t, const char *dir, const char *name)
+static void list_file(struct out_table *t, const struct access *access, const char *dir, const char *name)
 {
 	char path[PATH_MAX];
 	struct err e = ERR_INIT;
@@ -94,7 +103,9 @@ static void list_file(struct out_table *t, const char *dir, const char *name)
 		row_of_failure(t, name, "unfinished", (uint64_t)st.st_size, "a capture that is running or was cut short");
 		return;
 	}
-	AUTO(img_reader) struct img_reader *r = img_reader_open(path, -1, NULL, &e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open_with(path, -1, &access->a, NULL, &e);
+	if (!r && !strcmp(e.reason, "not-encrypted")) /* among others that are, and the key is for those */
+		r = img_reader_open(path, -1, NULL, &e);
 	if (r)
 		row_of_image(t, name, (uint64_t)st.st_size, img_reader_manifest(r));
 	else
@@ -107,6 +118,9 @@ static int run(struct invocation *inv, struct err *e)
 	struct dirent **names;
 	struct out_table t;
 
+	AUTO(access) struct access *access = access_open(&((const struct ls_args *)inv->args)->access, e);
+	if (!access)
+		return -1;
 	int nr = scandir(dir, &names, is_image_name, alphasort);
 	if (nr < 0) {
 		err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_FAILED, errno, "listing '%s'", dir);
@@ -116,7 +130,7 @@ static int run(struct invocation *inv, struct err *e)
 	out_str(inv->out, "folder", NULL, dir);
 	out_table_begin(&t, inv->out, "images", columns, sizeof(columns) / sizeof(columns[0]));
 	for (int i = 0; i < nr; i++) {
-		list_file(&t, dir, names[i]->d_name);
+		list_file(&t, access, dir, names[i]->d_name);
 		free(names[i]);
 	}
 	out_table_end(&t);
@@ -134,7 +148,7 @@ const struct cmd cmd_ls = {
 		"Every *.calco in the folder (default: here), with name, version and sizes. A file\n"
 		"that is not complete is listed as unfinished or damaged, never as an image.",
 	.options = options,
-	.args_size = sizeof(struct common_args),
+	.args_size = sizeof(struct ls_args),
 	.min_operands = 0,
 	.max_operands = 1,
 	.run = run,

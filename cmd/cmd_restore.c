@@ -2,6 +2,7 @@
 /* calco restore: an image is written to its targets, and read back. */
 #include "base/arith.h"
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/confirm.h"
 #include "cmd/operands.h"
@@ -23,6 +24,7 @@
 
 struct restore_args {
 	struct common_args common;
+	struct access_args access;
 	bool no_verify, yes, dry_run;
 	const char *only, *state;
 	unsigned scrub; /* enum scrub, in the order of the option's words */
@@ -44,6 +46,8 @@ static const struct opt options[] = {
 		.help = "write this volume unchanged, though it may not work with the target's sector size" },
 	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
 		.help = "what becomes of space the image does not use (default discard)" },
+	OPT_KEYS(struct restore_args),
+	OPT_TRUST(struct restore_args),
 	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
 		.help = "where the bytes are saved that are cleared first" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
@@ -84,6 +88,8 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 	restore_changes_json(out, r->manifest, r->changes, r->nr_changes);
 	if (r->manifest)
 		show_identity(out, r->manifest);
+	if (r->manifest)
+		show_signers(out, r->manifest, o->access);
 	if (o->dry_run)
 		return;
 	out_u64(out, "written_bytes", NULL, r->written_bytes);
@@ -105,6 +111,8 @@ static void report_text(struct out *out, const struct restore_options *o, const 
 	for (size_t i = 0; i < t->nr; i++)
 		out_line(out, "restored %s%s'%s' version %llu to %s", what, what[0] ? " of " : "", r->manifest->name,
 			(unsigned long long)r->manifest->version, t->list[i].path);
+	if (o->access && o->access->trust.nr_signers)
+		show_signers(out, r->manifest, o->access);
 	size_format(r->written_bytes, size);
 	out_line(out, "  written      %s in %s", size, text_duration(r->seconds, seconds));
 	size_format(r->verified_bytes, size);
@@ -183,8 +191,8 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 }
 
 /* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
-static int plan_and_run(struct invocation *inv, const struct targets_request *rq, struct targets *t, struct img_reader **reader,
-	struct err *e)
+static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct access *access, struct targets *t,
+	struct img_reader **reader, struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct out plan;
@@ -197,6 +205,7 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 		.no_verify = a->no_verify,
 		.scrub = a->scrub,
 		.only = a->only,
+		.access = &access->a,
 		.state_file = a->state,
 		.sector_size = (uint32_t)a->sector_size.n,
 		.as_is = rq->as_is,
@@ -251,9 +260,12 @@ static int run(struct invocation *inv, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
 	if (image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
 		return -1;
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
 	/* A pipe can be read only once, and that is the job's. */
 	if (!image_is_pipe(rq.image)) {
-		reader = image_open(rq.image, -1, &signals_only, e);
+		reader = image_open(rq.image, -1, &access->a, &signals_only, e);
 		if (!reader)
 			return -1;
 		rq.m = img_reader_manifest(reader);
@@ -261,7 +273,7 @@ static int run(struct invocation *inv, struct err *e)
 	}
 	int ret = targets_check(&rq, &targets, e);
 	if (!ret)
-		ret = plan_and_run(inv, &rq, &targets, &reader, e);
+		ret = plan_and_run(inv, &rq, access, &targets, &reader, e);
 	targets_free(&targets);
 	return ret;
 }

@@ -2,6 +2,7 @@
 /* calco verify: is the image whole; does a disk hold what the image says? */
 #include "base/arith.h"
 #include "base/size.h"
+#include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
@@ -16,6 +17,7 @@
 
 struct verify_args {
 	struct common_args common;
+	struct access_args access;
 	struct opt_list against;
 	const char *only;
 	struct opt_number threads, sector_size;
@@ -33,6 +35,8 @@ static const struct opt options[] = {
 	{ .name = "as-is", .kind = OPT_LIST, .offset = FIELD(as_is), .value = "VOL", .help = "this volume was restored with --as-is" },
 	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
 		.help = "checking threads (default: one per core)", .min = 1, .max = 1024 },
+	OPT_KEYS(struct verify_args),
+	OPT_TRUST(struct verify_args),
 	OPT_PROGRESS,
 	OPT_JSON,
 	{ .name = NULL },
@@ -143,6 +147,13 @@ static void report_text(struct out *out, const struct verify_options *o, const s
 	out_str(out, NULL, "root", root);
 }
 
+/* Who stands behind it, of an image that is whole. */
+static void report_signers(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)
+{
+	if (good && r->manifest)
+		show_signers(out, r->manifest, o->access);
+}
+
 static int verify(struct out *out, const struct verify_options *o, enum progress_mode mode, struct err *e)
 {
 	struct verify_result r = { .manifest = NULL };
@@ -157,6 +168,7 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 			report_json(out, o, &r, !ret);
 		else
 			report_text(out, o, &r, !ret);
+		report_signers(out, o, &r, !ret);
 		report_damages(out, &r);
 		note_replayed(out, o, &r);
 	}
@@ -185,6 +197,10 @@ static int run(struct invocation *inv, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
 	if (image_check_pipe(o.image, e) < 0)
 		return -1;
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	if (!access)
+		return -1;
+	o.access = &access->a;
 	AUTO(disk_paths) struct disk_paths *against = disk_paths_resolve(a->against.items, a->against.nr, e);
 	if (!against)
 		return -1;

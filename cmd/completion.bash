@@ -35,10 +35,16 @@ _calco() {
 		_calco_words "$(_calco_lines | cut -f 1 | uniq)" "$cur"
 		return
 	fi
+	value=$(_calco_lines | awk -F '\t' -v c="$cmd" '$1 == c && $2 == "-" { print $3 }')
+	if [ "$COMP_CWORD" -eq 2 ] && [[ ${value%% *} == *'|'* && $cur != -* ]]; then
+		value=${value%% *}
+		_calco_words "${value//|/ }" "$cur"
+		return
+	fi
 	value=$(_calco_lines | awk -F '\t' -v c="$cmd" -v o="$prev" '$1 == c && $2 == o && $3 != "-" { print $3 }')
 	case $value in
 	*'|'*) _calco_words "${value//|/ }" "$cur" ;;
-	DISK | FILE) _calco_files "$cur" ;;
+	DISK | FILE | PUB) _calco_files "$cur" ;;
 	?*) ;; # a number or a text: nothing to offer
 	*)
 		if [[ $cur == -* ]]; then

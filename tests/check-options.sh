@@ -66,10 +66,11 @@ compare_words() {
 	done
 }
 
-# Words that the code compares a value with must be told by the help of some option.
+# Words that the code compares a value with must be told by the help of some option, or stand among the operands ("new|show FILE").
 check_words_of_code() {
 	local word told
 	told=$("$calco" _options | cut -f 4 | grep -oE "'[a-z]+'" | tr -d "'" | sort -u)
+	told+=$'\n'$("$calco" _options | awk -F '\t' '$2 == "-" { print $3 }' | grep -oE '\b[a-z]+\b')
 	while read -r word; do
 		grep -qx "$word" <<<"$told" || complain "the code knows the word '$word', and no option's help names it"
 	done < <(cat cmd/cmd_*.c imager/job/plan_*.c | grep -oE 'str(case)?cmp\([^"]*"[a-z]+"' | grep -v 'reason,' | sed 's/.*"\(.*\)"/\1/' | sort -u)

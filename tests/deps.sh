@@ -14,7 +14,7 @@ packages() {
 		zstd xfsprogs xz-utils man-db groff-base procps shellcheck time ;;
 	boot) echo qemu-system-x86 seabios ovmf grub-common grub-pc-bin grub-efi-amd64-bin xorriso btrfs-progs ;;
 	fuzz) echo clang libclang-rt-dev ;;
-	bench) echo partclone qemu-utils zstd hyperfine time ;;
+	bench) echo partclone qemu-utils zstd hyperfine time restic borgbackup debootstrap gdisk dosfstools e2fsprogs ;;
 	*) echo "unknown group of packages: $1" >&2; exit 2 ;;
 	esac
 }

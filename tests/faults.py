@@ -4,7 +4,7 @@
 
 usage: faults.py CALCO FAULTS.SO FOLDER [LIMIT]
 
-FOLDER holds disk.img, its image.calco and old.img, another disk of the same size; and, if mounts work, mounted.img, which is mounted read-only, and
+FOLDER holds disk.img, its image.calco, its sealed.calco with the keys sym and signer, and old.img, another disk of the same size; and, if mounts work, mounted.img, which is mounted read-only, and
 its copy mounted.was. For each job and kind of fault n goes from 1 to the number
 of such calls; with LIMIT, only so many n evenly spread. Whatever fails: no signal, no hang, no success with wrong data, no image under the final name
 that is not whole, and the same restore without a fault completes the target.
@@ -109,6 +109,17 @@ def check_capture(loop, code):
     return None
 
 
+def check_sealed_capture(loop, code):
+    """As of any capture; and never an image in clear, or one without the signature that was asked for."""
+    if not os.path.exists(loop.path("new.calco")):
+        return "success without an image" if code == 0 else None
+    if loop.run("verify", "new.calco", "--key", "sym", "--require-signer", "signer.pub")[0] != 0:
+        return "an image under the final name that is not whole, not encrypted or not signed"
+    if code == 0 and loop.run("verify", "new.calco", "--key", "sym", "--against", "disk.img")[0] != 0:
+        return "success with a wrong image"
+    return None
+
+
 def old_target(loop):
     loop.remove("state")
     subprocess.run(["cp", "--sparse=always", loop.path("old.img"), loop.path("target.img")], check=True)
@@ -163,9 +174,13 @@ def check_mounted(loop, code):
 
 JOBS = [
     Job("capture", ("capture", "disk.img", "new.calco"), no_image, check_capture),
+    Job("capture, encrypted and signed", ("capture", "disk.img", "new.calco", "--key", "sym", "--sign", "signer"), no_image, check_sealed_capture,
+        ("malloc", "open", "read", "write", "full")),
     Job("restore", RESTORE, old_target, check_restore),
     Job("restore, no read-back", RESTORE + ("--no-verify",), old_target, check_restore, ("read", "fsync", "intr", "short-read", "short-write")),
     Job("verify", ("verify", "image.calco"), nothing, check_verdict),
+    Job("verify, encrypted and signed", ("verify", "sealed.calco", "--key", "sym", "--require-signer", "signer.pub"), nothing, check_verdict,
+        ("malloc", "open", "read", "short-read")),
     Job("verify --against", ("verify", "image.calco", "--against", "disk.img"), nothing, check_verdict),
     Job("undo", ("undo", "target.img", "--state", "state"), cut_target, check_undo),
     Job("info", ("info", "image.calco", "--json"), nothing, check_verdict, ("malloc", "read", "write", "short-read")),

@@ -20,6 +20,8 @@ struct chunk_codec {
 	ZSTD_CCtx *cctx;
 	ZSTD_DCtx *dctx;
 	uint8_t *scratch; /* CHUNK_SIZE, for chunk_recheck() */
+	struct seal_box *box; /* NULL: not encrypted */
+	uint8_t *opened;  /* CHUNK_SIZE, for chunk_open() */
 	struct kept_records *kept; /* NULL until composed records are met */
 	uint8_t zero_leaf[HASH_SIZE], zero_id[HASH_SIZE];
 };
@@ -83,7 +85,21 @@ static int prepare_zstd(struct chunk_codec *c, int level, struct err *e)
 	return 0;
 }
 
+static int prepare_seal(struct chunk_codec *c, const struct img_seal *s, struct err *e)
+{
+	if (!s)
+		return 0;
+	if (!(c->opened = malloc(CHUNK_SIZE)))
+		return err_nomem(e, "decryption");
+	return (c->box = seal_box_new(s, e)) ? 0 : -1;
+}
+
 struct chunk_codec *chunk_codec_new(int level, struct err *e)
+{
+	return chunk_codec_for(NULL, level, e);
+}
+
+struct chunk_codec *chunk_codec_for(const struct img_seal *s, int level, struct err *e)
 {
 	struct chunk_codec *c = calloc(1, sizeof(*c));
 
@@ -91,9 +107,9 @@ struct chunk_codec *chunk_codec_new(int level, struct err *e)
 		err_nomem(e, "a chunk codec");
 		return NULL;
 	}
-	c->hasher = hasher_new(e);
-	c->lanes = c->hasher ? hash_lanes_new(e) : NULL;
-	if (!c->lanes || prepare_zero(c, e) < 0 || prepare_zstd(c, level, e) < 0) {
+	c->hasher = hasher_new_keyed(s ? s->id_key : NULL, e);
+	c->lanes = c->hasher ? hash_lanes_new_keyed(s ? s->id_key : NULL, e) : NULL;
+	if (!c->lanes || prepare_seal(c, s, e) < 0 || prepare_zero(c, e) < 0 || prepare_zstd(c, level, e) < 0) {
 		chunk_codec_free(c);
 		return NULL;
 	}
@@ -110,6 +126,8 @@ void chunk_codec_free(struct chunk_codec *c)
 	ZSTD_freeDCtx(c->dctx);
 	kept_records_free(c->kept);
 	free(c->scratch);
+	seal_box_free(c->box);
+	free(c->opened);
 	free(c);
 }
 
@@ -201,12 +219,68 @@ int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, ui
 	return leaves_unpack(c, codec, stored, stored_len, content, CHUNK_SIZE, e);
 }
 
+static int faulty_machine(struct err *e)
+{
+	err_set(e, ERR_FAILED, 0, "a chunk did not decompress to what was compressed: memory or processor of this machine is faulty");
+	return err_hint(e, "test the memory of this machine (memtest86+); nothing wrong was stored");
+}
+
+/* The header as the record will have it, but for the checksums. */
+static void put_head(uint8_t head[FMT_RECORD_SIZE], const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
+	uint32_t stored_len)
+{
+	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = number, .stored_len = stored_len };
+
+	memcpy(r.origin, pack_id, 16);
+	memcpy(r.id, id, IMG_ID_SIZE);
+	fmt_put_record(head, &r);
+}
+
+int chunk_seal(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
+	const uint8_t *in, uint32_t len, uint8_t *out, uint32_t *ret_len, struct err *e)
+{
+	uint8_t head[FMT_RECORD_SIZE];
+
+	put_head(head, pack_id, chunk, number, id, codec, len + SEAL_TAG_SIZE);
+	struct seal_what w = { .pack_id = pack_id, .type = "CHNK", .number = number, .head = head, .head_len = FMT_RECORD_AAD };
+	if (!c->box)
+		return err_set(e, ERR_FAILED, 0, "a chunk was to be encrypted without a key");
+	*ret_len = len + SEAL_TAG_SIZE;
+	return seal_close(c->box, &w, in, len, out, e);
+}
+
+int chunk_open(struct chunk_codec *c, const uint8_t *head, const uint8_t *stored, uint32_t len, const uint8_t **ret, uint32_t *ret_len, struct err *e)
+{
+	struct seal_what w = { .pack_id = head + 24, .type = "CHNK", .number = get_le64(head + 16), .head = head, .head_len = FMT_RECORD_AAD };
+
+	if (!c->box)
+		return err_set(e, ERR_FAILED, 0, "a chunk was to be decrypted without a key");
+	if (len < SEAL_TAG_SIZE || len > CHUNK_PAYLOAD_MAX)
+		return err_set(e, ERR_CORRUPT, 0, "an encrypted chunk of %u bytes", len);
+	if (seal_open(c->box, &w, stored, len, c->opened, e) < 0)
+		return err_wrap(e, "chunk %llu", (unsigned long long)get_le64(head + 8));
+	*ret = c->opened;
+	*ret_len = len - SEAL_TAG_SIZE;
+	return 0;
+}
+
+int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
+	const uint8_t *sealed, uint32_t len, const uint8_t *content, struct err *e)
+{
+	uint8_t head[FMT_RECORD_SIZE];
+	const uint8_t *payload;
+
+	put_head(head, pack_id, chunk, number, id, codec, len);
+	if (chunk_open(c, head, sealed, len, &payload, &len, e) == 0 && chunk_unpack(c, codec, payload, len, c->scratch, e) == 0 &&
+		!memcmp(c->scratch, content, CHUNK_SIZE))
+		return 0;
+	return faulty_machine(e);
+}
+
 int leaves_recheck(struct chunk_codec *c, const uint8_t *packed, size_t packed_len, const uint8_t *leaves, size_t len, struct err *e)
 {
-	if (leaves_unpack(c, CODEC_ZSTD, packed, packed_len, c->scratch, len, e) < 0 || memcmp(c->scratch, leaves, len)) {
-		err_set(e, ERR_FAILED, 0, "a chunk did not decompress to what was compressed: memory or processor of this machine is faulty");
-		return err_hint(e, "test the memory of this machine (memtest86+); nothing wrong was stored");
-	}
+	if (leaves_unpack(c, CODEC_ZSTD, packed, packed_len, c->scratch, len, e) < 0 || memcmp(c->scratch, leaves, len))
+		return faulty_machine(e);
 	return 0;
 }
 

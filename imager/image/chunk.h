@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "imager/image/chunkmap.h"
 #include "imager/image/manifest.h"
+#include "imager/image/seal.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -14,12 +15,17 @@
 
 enum chunk_codec_id { CODEC_RAW = 0, CODEC_ZSTD = 1 };
 
+/* The most that a record's payload can be: a chunk that does not shrink, sealed. */
+#define CHUNK_PAYLOAD_MAX (CHUNK_SIZE + SEAL_TAG_SIZE)
+
 /* What one thread needs to hash, pack and unpack chunks. */
 struct chunk_codec;
 struct kept_records;
 
 /* @level: zstd level for packing; 0: only hashing and unpacking are needed */
 struct chunk_codec *chunk_codec_new(int level, struct err *e);
+/* chunk_codec_for - for the chunks of an encrypted image: ids are keyed, chunk_seal() and chunk_open() work. @s: NULL: not encrypted; kept until free */
+struct chunk_codec *chunk_codec_for(const struct img_seal *s, int level, struct err *e);
 void chunk_codec_free(struct chunk_codec *c);
 AUTO_DEFINE(chunk_codec, chunk_codec_free)
 
@@ -37,8 +43,28 @@ int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint
 /* chunk_unpack - hostile stored bytes into exactly CHUNK_SIZE bytes of content, or ERR_CORRUPT. The id is not checked here. */
 int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, uint32_t stored_len, uint8_t *content, struct err *e);
 
+/*
+ * chunk_seal - encrypt what chunk_pack() made, or the content itself
+ * @pack_id, @chunk, @number: of the record it will be; @id: of the content
+ * @out: CHUNK_PAYLOAD_MAX bytes; may be in
+ */
+int chunk_seal(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
+	const uint8_t *in, uint32_t len, uint8_t *out, uint32_t *ret_len, struct err *e);
+
+/*
+ * chunk_open - decrypt a record's payload
+ * @head: the record's header as stored
+ *
+ * *ret lives in the codec until its next use; it is what chunk_unpack() takes, *ret_len bytes. ERR_CORRUPT.
+ */
+int chunk_open(struct chunk_codec *c, const uint8_t *head, const uint8_t *stored, uint32_t len, const uint8_t **ret, uint32_t *ret_len, struct err *e);
+
 /* chunk_recheck - does a packed chunk unpack to this content? ERR_FAILED if not: memory or the compressor is broken. */
 int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e);
+
+/* chunk_recheck_sealed - the same of what chunk_seal() made, with what it was given */
+int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
+	const uint8_t *sealed, uint32_t len, const uint8_t *content, struct err *e);
 
 /*
  * chunk_leaves - the hash of each leaf of a content, those of zero leaves included

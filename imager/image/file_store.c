@@ -12,6 +12,7 @@ struct file_store {
 	struct img_store base;
 	char path[PATH_MAX];
 	int fd;
+	const struct key *signer; /* borrowed */
 	struct img_writer *writer;
 };
 
@@ -19,7 +20,7 @@ static int file_begin(struct img_store *s, struct img_manifest *m, const struct 
 {
 	struct file_store *f = (struct file_store *)s;
 
-	f->writer = img_writer_open(f->path, f->fd, m, p, e);
+	f->writer = img_writer_open_signed(f->path, f->fd, m, f->signer, p, e);
 	return f->writer ? 0 : -1;
 }
 
@@ -54,7 +55,7 @@ void img_store_close(struct img_store *s)
 		s->ops->close(s);
 }
 
-struct img_store *file_store_new(const char *path, int fd, struct err *e)
+struct img_store *file_store_new(const char *path, int fd, const struct key *k, struct err *e)
 {
 	static const struct img_store_ops ops = {
 		.begin = file_begin,
@@ -71,6 +72,7 @@ struct img_store *file_store_new(const char *path, int fd, struct err *e)
 	}
 	f->base.ops = &ops;
 	f->fd = fd;
+	f->signer = k;
 	snprintf(f->path, sizeof(f->path), "%s", path);
 	return &f->base;
 }

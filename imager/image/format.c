@@ -4,6 +4,7 @@
 
 #include "base/hash.h"
 #include "imager/image/chunkmap.h"
+#include "imager/image/seal.h"
 
 #include <string.h>
 #include <zstd.h>
@@ -11,6 +12,16 @@
 bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len)
 {
 	return !strcmp(type, "INDX") || !strcmp(type, "LOCS") || raw_len <= FMT_RATIO_FREE || (raw_len - FMT_RATIO_FREE) / FMT_MAX_RATIO <= stored_len;
+}
+
+bool fmt_is_sealed(const char *type)
+{
+	static const char list[][5] = { "CORE", "ENVL", "CIDS", "BADR", "INDX" };
+
+	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
+		if (!strcmp(type, list[i]))
+			return true;
+	return false;
 }
 
 /* The library may know older formats by other magic numbers; none of them belongs into an image. */
@@ -45,11 +56,11 @@ void fmt_put_preamble(uint8_t b[FMT_PREAMBLE_SIZE], const struct fmt_preamble *p
 
 static int refuse_features(uint64_t bits, struct err *e)
 {
-	static const char *const names[] = { "encryption", "composed records", "delta against a parent", "split over several files",
+	static const char *const names[] = { NULL, "composed records", "delta against a parent", "split over several files",
 		"records in packs", "a pack of a repository", "a repository" };
 
 	for (unsigned i = 0; i < 64; i++) {
-		if (!(bits >> i & 1))
+		if (!(bits >> i & 1) || i == 0) /* encryption is known */
 			continue;
 		if (i < sizeof(names) / sizeof(names[0]))
 			err_set(e, ERR_UNSUPPORTED, 0, "the image uses a feature this version cannot read: %s", names[i]);
@@ -113,8 +124,6 @@ int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct er
 		return not_zero("header of a part", e);
 	if (!(ret->flags & (FMT_ZSTD | FMT_ENCRYPTED)) && ret->raw_len != ret->stored_len)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' contradicts itself in its lengths", ret->type);
-	if (ret->flags & FMT_ENCRYPTED)
-		return err_set(e, ERR_CORRUPT, 0, "part '%s' is encrypted in an image that is not", ret->type);
 	for (int i = 0; i < 4; i++)
 		if ((ret->type[i] < 'A' || ret->type[i] > 'Z') && (ret->type[i] < 'a' || ret->type[i] > 'z'))
 			return err_set(e, ERR_CORRUPT, 0, "a part whose type is not four letters");
@@ -139,16 +148,16 @@ void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r)
 }
 
 /* The lengths that each kind and codec allows (docs/format.md sections 2.3 and 7). */
-static bool lengths_ok(const struct fmt_record *r)
+static bool lengths_ok(const struct fmt_record *r, uint32_t tag)
 {
 	if (r->kind == FMT_COMPOSED)
-		return r->raw_len <= CHUNK_SIZE && r->raw_len % LEAF_SIZE == 0 && r->stored_len >= 16 && r->stored_len < CHUNK_SIZE;
+		return r->raw_len <= CHUNK_SIZE && r->raw_len % LEAF_SIZE == 0 && r->stored_len >= 16 + tag && r->stored_len < CHUNK_SIZE + tag;
 	if (r->raw_len != CHUNK_SIZE)
 		return false;
-	return r->codec == 0 ? r->stored_len == CHUNK_SIZE : r->stored_len > 0 && r->stored_len < CHUNK_SIZE;
+	return r->codec == 0 ? r->stored_len == CHUNK_SIZE + tag : r->stored_len > tag && r->stored_len < CHUNK_SIZE + tag;
 }
 
-int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e)
+int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e)
 {
 	struct span s = span_of(b, FMT_RECORD_SIZE);
 
@@ -168,14 +177,14 @@ int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret
 	ret->stored_len = span_le32(&s, 76);
 	ret->nr_helpers = span_le16(&s, 80);
 	ret->crc = span_le32(&s, 88);
-	if (ret->nr_helpers > CHUNK_LEAVES || !lengths_ok(ret))
+	if (ret->nr_helpers > CHUNK_LEAVES || !lengths_ok(ret, sealed ? SEAL_TAG_SIZE : 0))
 		return err_set(e, ERR_CORRUPT, 0, "a record of %u bytes", ret->stored_len);
 	return 0;
 }
 
-int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e)
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e)
 {
-	if (fmt_get_pack_record(b, ret, e) < 0)
+	if (fmt_get_pack_record(b, sealed, ret, e) < 0)
 		return -1;
 	return ret->kind == FMT_WHOLE ? 0 : err_set(e, ERR_CORRUPT, 0, "a record of unknown kind %u, codec %u", ret->kind, ret->codec);
 }

@@ -14,7 +14,9 @@
 #define FMT_MAJOR         1
 #define FMT_PREAMBLE_SIZE 64U
 #define FMT_PART_SIZE     32U
+#define FMT_PART_AAD      24U /* of the headers: what encryption authenticates */
 #define FMT_RECORD_SIZE   96U
+#define FMT_RECORD_AAD    88U
 #define FMT_TRAILER_SIZE  96U /* its payload; with the part header the last 128 bytes of a file */
 #define FMT_TRAILER_MAGIC "\n\rOCLAC\x98"
 #define FMT_BAD_SIZE      24U
@@ -29,8 +31,9 @@
 #define FMT_RATIO_FREE    ((uint64_t)4 << 20)
 #define FMT_MAX_RATIO     256U
 
+enum fmt_feature { FMT_FEATURE_ENCRYPTED = 1 };
+
 /* Bits of the mandatory features. */
-#define FMT_ENCRYPTED_IMAGE ((uint64_t)1 << 0)
 #define FMT_HAS_COMPOSED  ((uint64_t)1 << 1)
 #define FMT_IN_PACKS      ((uint64_t)1 << 4)
 #define FMT_IS_PACK       ((uint64_t)1 << 5)
@@ -69,6 +72,9 @@ struct fmt_trailer {
 /* fmt_ratio_ok - may a part of this type be compressed from raw_len to stored_len? INDX may always: its length follows from the ids. */
 bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len);
 
+/* fmt_is_sealed - is this part encrypted in an encrypted image? */
+bool fmt_is_sealed(const char *type);
+
 /* fmt_is_frame - is this exactly one zstd frame (RFC 8878 §3.1.1) without a dictionary, whose content size is raw_len? */
 bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len);
 
@@ -81,9 +87,9 @@ int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], uint64_t features, stru
 void fmt_put_part(uint8_t b[FMT_PART_SIZE], const struct fmt_part *p);
 int fmt_get_part(const uint8_t b[FMT_PART_SIZE], struct fmt_part *ret, struct err *e);
 void fmt_put_record(uint8_t b[FMT_RECORD_SIZE], const struct fmt_record *r);
-/* fmt_get_record - of an image file, where every record is whole; fmt_get_pack_record - composed ones too */
-int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e);
-int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], struct fmt_record *ret, struct err *e);
+/* fmt_get_record - of an image file, where every record is whole; fmt_get_pack_record - composed ones too. @sealed: in an encrypted image */
+int fmt_get_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e);
+int fmt_get_pack_record(const uint8_t b[FMT_RECORD_SIZE], bool sealed, struct fmt_record *ret, struct err *e);
 void fmt_put_trailer(uint8_t b[FMT_TRAILER_SIZE], const struct fmt_trailer *t);
 int fmt_get_trailer(const uint8_t b[FMT_TRAILER_SIZE], struct fmt_trailer *ret, struct err *e);
 

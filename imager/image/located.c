@@ -17,7 +17,7 @@ int located_read(const struct located *x, const struct img_where *at, struct fmt
 
 	if (x->packs->ops->read(x->packs, pack, at->offset, at->len, head, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(head, ret, e) < 0)
+	if (fmt_get_pack_record(head, false, ret, e) < 0)
 		return err_wrap(e, "pack %s at %llu", hex_of(pack, 16, name), (unsigned long long)at->offset);
 	if (ret->stored_len != at->len - FMT_RECORD_SIZE)
 		return err_set(e, ERR_CORRUPT, 0, "pack %s at %llu: not the record that the location table names", hex_of(pack, 16, name),

@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/hash.h"
+#include "imager/image/seal.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,6 +39,8 @@ void img_manifest_free(struct img_manifest *m)
 	free(m->tables);
 	free(m->ids);
 	free(m->bad);
+	free(m->signers);
+	seal_free(m->seal);
 	free(m->note);
 	free(m);
 }

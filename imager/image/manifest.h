@@ -21,6 +21,8 @@
 #define IMG_MAX_PARENTS 16
 #define IMG_NO_INDEX    0xFFFFFFFFU
 
+struct img_seal;
+
 struct img_range {
 	uint32_t disk;
 	uint64_t start, len; /* bytes on the disk */
@@ -81,6 +83,12 @@ struct img_parent {
 	uint64_t version;
 };
 
+/* Who signed, by entries that are right; whether that is somebody to trust is another question (sigs.h). */
+struct img_signer {
+	uint8_t key[32]; /* public, Ed25519 */
+	bool core, root; /* what: CSIG, SIGS */
+};
+
 struct img_manifest {
 	uint8_t lineage[16];
 	uint64_t version;
@@ -104,6 +112,10 @@ struct img_manifest {
 	uint8_t core_hash[32];
 	uint8_t root[32];
 	bool has_root;
+	struct img_signer *signers;
+	size_t nr_signers;
+
+	struct img_seal *seal; /* owned; NULL: the image is not encrypted */
 
 	/* the envelope: not covered by the root */
 	uint8_t pack_id[16];

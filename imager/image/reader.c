@@ -21,13 +21,12 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 	r->s.fd = fd < 0 ? open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC) : fd;
 	if (r->s.fd < 0)
 		return errno == ENOENT ? err_set(e, ERR_USAGE, errno, "opening '%s'", path) : blk_not_opened(path, errno, e);
-	r->codec = chunk_codec_new(0, e);
-	if (!r->codec || stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
+	if (stream_open(&r->s, r->s.fd, r->name, p, e) < 0)
 		return -1;
-	if (!(r->payload = malloc(CHUNK_SIZE)))
+	if (!(r->payload = malloc(CHUNK_PAYLOAD_MAX)))
 		return err_nomem(e, "a read buffer");
 	r->s.seekable = r->s.seekable && !front_to_back;
-	if (reader_head(r, e) < 0)
+	if (reader_head(r, e) < 0 || !(r->codec = chunk_codec_for(r->m->seal, 0, e)))
 		return -1;
 	img_cursor_begin(&r->at);
 	if (r->s.seekable)
@@ -39,7 +38,21 @@ static int open_image(struct img_reader *r, const char *path, int fd, bool front
 
 struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e)
 {
-	return img_reader_examine(path, fd, false, NULL, p, e);
+	return img_reader_open_with(path, fd, NULL, p, e);
+}
+
+struct img_reader *img_reader_open_with(const char *path, int fd, const struct img_access *a, const struct progress *p, struct err *e)
+{
+	return img_reader_examine(path, fd, false, a, NULL, p, e);
+}
+
+/* Signing leaves this beside an image while it changes it (sign.h). */
+static void tell_of_signing(const char *path, struct err *e)
+{
+	char journal[PATH_MAX];
+
+	if (e->code == ERR_CORRUPT && (size_t)snprintf(journal, sizeof(journal), "%s.sign", path) < sizeof(journal) && access(journal, F_OK) == 0)
+		err_hint(e, "signing it was cut short, and '%.80s.sign' holds what is missing: the same 'calco sign' finishes it", path);
 }
 
 static struct img_reader *new_reader(struct err *e)
@@ -55,7 +68,8 @@ static struct img_reader *new_reader(struct err *e)
 	return r;
 }
 
-struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct progress *p, struct err *e)
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
+	struct err *e)
 {
 	struct img_reader *r = new_reader(e);
 
@@ -64,23 +78,27 @@ struct img_reader *img_reader_open_version(const char *name, int fd, struct img_
 		return NULL;
 	}
 	r->packs = packs;
+	r->access = a;
 	if (open_image(r, name, fd, false, p, e) == 0)
 		return r;
 	img_reader_close(r);
 	return NULL;
 }
 
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
-	struct err *e)
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
+	const struct progress *p, struct err *e)
 {
 	struct img_reader *r = new_reader(e);
 
 	if (!r)
 		return NULL;
+	r->access = a;
 	if (open_image(r, path, fd, front_to_back, p, e) == 0)
 		return r;
 	if (ret_place)
 		*ret_place = r->s.place;
+	if (fd < 0)
+		tell_of_signing(path, e);
 	img_reader_close(r);
 	return NULL;
 }
@@ -98,9 +116,18 @@ void img_reader_close(struct img_reader *r)
 	locations_free(r->located.l);
 	stream_close(&r->s);
 	chunk_codec_free(r->codec);
+	seal_box_free(r->s.box);
 	free(r->index);
 	free(r->payload);
 	free(r);
+}
+
+struct img_sign_places img_reader_sign_places(const struct img_reader *r)
+{
+	struct img_sign_places p = r->places;
+
+	p.index_at = r->index_offset;
+	return p;
 }
 
 const struct img_place *img_reader_place(const struct img_reader *r)
@@ -169,8 +196,9 @@ static int look_ahead(struct img_reader *r, struct err *e)
 	stream_at(&r->s, "", at, FMT_RECORD_SIZE);
 	if (stream_read(&r->s, head, sizeof(head), e) < 0)
 		return -1;
-	if (fmt_get_record(head, &r->pending, e) < 0)
+	if (fmt_get_record(head, r->s.sealed, &r->pending, e) < 0)
 		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
+	memcpy(r->pending_head, head, sizeof(head));
 	r->s.place.len += r->pending.stored_len;
 	if (!memcmp(r->pending.origin, r->preamble.pack_id, 16)) {
 		if (r->pending.number < r->next_number || r->pending.number == UINT64_MAX)
@@ -209,6 +237,7 @@ static int this_record(struct img_reader *r, const struct img_cursor *at, struct
 	memcpy(ret->id, p->id, IMG_ID_SIZE);
 	ret->head = *p;
 	ret->file_offset = r->pending_offset;
+	memcpy(ret->sealed_head, r->pending_head, sizeof(ret->sealed_head));
 	ret->located = NULL;
 	r->has_pending = false;
 	return stream_read(&r->s, payload, p->stored_len, e);
@@ -269,11 +298,11 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 	return 1;
 }
 
-static int unpack(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e)
+static int unpack(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint32_t len, uint8_t *content, struct err *e)
 {
 	if (rec->head.kind == FMT_COMPOSED)
 		return located_compose(rec->located, codec, &rec->head, payload, content, e);
-	return chunk_unpack(codec, rec->head.codec, payload, rec->head.stored_len, content, e);
+	return chunk_unpack(codec, rec->head.codec, payload, len, content, e);
 }
 
 int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload,
@@ -290,7 +319,10 @@ int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const st
 	}
 	if (crc32_of(payload, rec->head.stored_len) != rec->head.crc)
 		return err_set(e, ERR_CORRUPT, 0, "chunk %llu is damaged (checksum)", (unsigned long long)rec->at.chunk);
-	if (unpack(codec, rec, payload, content, e) < 0)
+	uint32_t len = rec->head.stored_len;
+	if (m->seal && chunk_open(codec, rec->sealed_head, payload, len, &payload, &len, e) < 0)
+		return -1;
+	if (unpack(codec, rec, payload, len, content, e) < 0)
 		return -1;
 	if (chunk_id(codec, content, id, &is_zero, e) < 0)
 		return -1;
@@ -371,8 +403,9 @@ static int indexed_record(struct img_reader *r, struct img_record *rec, struct e
 	struct stream s = r->s;
 	stream_seek(&r->s, r->s.pos); /* the buffer is shared and will hold something else */
 	stream_seek(&s, at);
-	if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, &rec->head, e) < 0)
+	if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, r->s.sealed, &rec->head, e) < 0)
 		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
+	memcpy(rec->sealed_head, b, sizeof(b));
 	return stream_read(&s, r->payload, rec->head.stored_len, e);
 }
 

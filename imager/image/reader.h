@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct img_access;
 struct img_reader;
 struct img_locations;
 struct img_packs;
@@ -39,19 +40,29 @@ struct img_place {
 struct img_reader *img_reader_open(const char *path, int fd, const struct progress *p, struct err *e);
 
 /*
- * img_reader_examine - img_reader_open() for those who look for damage
+ * img_reader_open_with - the same, with what it takes to believe in the image
+ * @a: NULL: nothing; kept until close
+ *
+ * ERR_REFUSED when the image is encrypted ("locked" without a key, "wrong-key" with another, "not-encrypted" when it is not and a key was given), and when it is not signed by who is asked for, too old, or another one (see sigs.h for the reasons). Of a pipe the signature of the
+ * root is judged by img_reader_finish().
+ */
+struct img_reader *img_reader_open_with(const char *path, int fd, const struct img_access *a, const struct progress *p, struct err *e);
+
+/*
+ * img_reader_examine - img_reader_open_with() for those who look for damage
  * @front_to_back: read a file as if it could not seek: its records can be looked at when its end is damaged
  * @ret_place: NULL, or what was being read when it failed
  */
-struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, struct img_place *ret_place, const struct progress *p,
-	struct err *e);
+struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_back, const struct img_access *a, struct img_place *ret_place,
+	const struct progress *p, struct err *e);
 
 /*
  * img_reader_open_version - a version of a repository: everything but the records is in a file of its own
  * @name: for messages; @fd: the version file, not closed
  * @packs: where the records are; owned by the reader from now on, also when it fails
  */
-struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct progress *p, struct err *e);
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
+	struct err *e);
 
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)
@@ -67,19 +78,28 @@ const struct img_place *img_reader_place(const struct img_reader *r);
 /* img_reader_size - bytes of the file, or of what was read of a pipe */
 uint64_t img_reader_size(const struct img_reader *r);
 
+/* Where signatures stand in a file. A length counts the part's header; 0: there is none, and the place is where it would stand. */
+struct img_sign_places {
+	uint64_t csig_at, csig_len, sigs_at, sigs_len;
+	uint64_t index_at;
+};
+/* img_reader_sign_places - of a seekable image */
+struct img_sign_places img_reader_sign_places(const struct img_reader *r);
+
 /* One present chunk as stored; the payload lies in the caller's buffer. */
 struct img_record {
 	struct img_cursor at; /* which chunk */
 	bool is_zero;         /* no record: all zero; the fields below are then unset but for id */
 	uint8_t id[IMG_ID_SIZE];
 	struct fmt_record head; /* its CRC of the payload is checked by img_decode() */
+	uint8_t sealed_head[96]; /* the header as stored: decryption authenticates it */
 	uint64_t file_offset; /* of the record's header; in its pack */
 	const struct located *located; /* NULL for a record of a file; borrowed from the reader, for composed ones */
 };
 
 /*
  * img_reader_next - the next present chunk, zero chunks included
- * @payload: CHUNK_SIZE bytes
+ * @payload: CHUNK_PAYLOAD_MAX bytes
  *
  * 1: *ret is filled; 0: that was all (then img_reader_finish()); -1: ERR_CORRUPT, ERR_FAILED. The header is checked: CRC, order,
  * the chunk is present, and of a seekable file that id and place are what ids and index say. One thread.
@@ -89,7 +109,8 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 /*
  * img_decode - check a record's payload and give out its content (CHUNK_SIZE), or ERR_CORRUPT
  *
- * Checked: CRC, decompression, id, and that what is not used is zero. Thread-safe with a codec for each thread.
+ * Checked: CRC, decryption, decompression, id, and that what is not used is zero. Thread-safe with a codec for each thread, made by
+ * chunk_codec_for(m->seal).
  */
 int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload, uint8_t *content, struct err *e);
 

@@ -4,7 +4,6 @@
 
 #include "base/arith.h"
 #include "base/hash.h"
-#include "imager/image/rules.h"
 
 #include <string.h>
 
@@ -19,13 +18,28 @@ static struct img_limits limits_of(const struct img_reader *r)
 	return (struct img_limits){ .present = UINT64_MAX, .memory = ((uint64_t)128 << 20) + r->s.pos * 1024 };
 }
 
-int reader_head(struct img_reader *r, struct err *e)
+/* CSIG, which may be missing; then the head is judged. */
+static int read_core_signatures(struct img_reader *r, struct err *e)
 {
-	uint8_t pre[FMT_PREAMBLE_SIZE], next[4];
-	AUTO_FREE uint8_t *core = NULL;
-	AUTO_FREE uint8_t *envelope = NULL;
-	AUTO_FREE uint8_t *signature = NULL;
+	AUTO_FREE uint8_t *entries = NULL;
 	size_t len;
+	int n = stream_next_is(&r->s, "CSIG", e);
+
+	if (n < 0)
+		return -1;
+	r->places.csig_at = r->s.pos;
+	if (n) {
+		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &entries, &len, e) < 0 || sigs_read(r->m, SIGS_CORE, entries, len, e) < 0)
+			return -1;
+		r->places.csig_len = r->s.pos - r->places.csig_at;
+	}
+	return sigs_trust_core(r->name, r->m, r->access ? &r->access->trust : NULL, !r->s.seekable, e);
+}
+
+/* The preamble, and what goes with it: an image that must be encrypted is, and the other way round. */
+static int read_preamble(struct img_reader *r, struct err *e)
+{
+	uint8_t pre[FMT_PREAMBLE_SIZE];
 
 	stream_at(&r->s, "", 0, FMT_PREAMBLE_SIZE);
 	if (stream_read(&r->s, pre, sizeof(pre), e) < 0)
@@ -34,23 +48,124 @@ int reader_head(struct img_reader *r, struct err *e)
 		return err_wrap(e, "'%s'", r->name);
 	if (r->packs && (!(r->preamble.mandatory & FMT_IN_PACKS) || !r->s.seekable))
 		return err_set(e, ERR_CORRUPT, 0, "'%s' is not a version of a repository", r->name);
-	if (stream_part(&r->s, "CORE", FMT_MAX_CORE, UINT64_MAX, &core, &len, e) < 0)
+	if (r->packs && r->preamble.mandatory & FMT_FEATURE_ENCRYPTED)
+		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' is a version in an encrypted repository, which this version cannot read", r->name);
+	r->s.sealed = r->preamble.mandatory & FMT_FEATURE_ENCRYPTED;
+	r->s.pack_id = r->preamble.pack_id;
+	if (r->s.sealed || !r->access || !img_keys_given(&r->access->keys))
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' is not encrypted, and a key was given for it", r->name);
+	err_hint(e, "is it the image you mean? leave the key away to use it all the same");
+	return err_reason(e, "not-encrypted");
+}
+
+/* No key at all. A file that was cut short is told so, though: that can be seen without one. */
+static int locked(struct img_reader *r, const struct slots_count *slots, uint64_t core_bytes, struct err *e)
+{
+	AUTO_FREE uint8_t *trailer = NULL;
+	struct fmt_trailer t;
+	size_t len;
+
+	if (r->s.seekable && r->s.size >= r->s.pos + FMT_PART_SIZE + FMT_TRAILER_SIZE)
+		stream_seek(&r->s, r->s.size - FMT_PART_SIZE - FMT_TRAILER_SIZE);
+	if (r->s.seekable && (stream_part(&r->s, "TRLR", FMT_TRAILER_SIZE, FMT_TRAILER_SIZE, &trailer, &len, e) < 0 || fmt_get_trailer(trailer, &t, e) < 0)) {
+		if (e->code != ERR_CORRUPT)
+			return -1;
+		err_set(e, ERR_CORRUPT, 0, "'%s': no valid trailer: the file is cut short, was never finished, or its end is damaged", r->name);
+		return err_reason(e, "truncated");
+	}
+	if (r->access && r->access->locked)
+		*r->access->locked = (struct img_locked){ .is_locked = true, .core_bytes = core_bytes, .file_bytes = r->s.size, .slots = *slots };
+	err_set(e, ERR_REFUSED, 0, "'%s' is encrypted, and no key was given", r->name);
+	err_hint(e, "--key FILE or --passphrase-file FILE opens it");
+	return err_reason(e, "locked");
+}
+
+/* KEYS; the secrets go to *ret. */
+static int unlock(struct img_reader *r, uint64_t core_bytes, struct img_seal **ret, struct err *e)
+{
+	AUTO_FREE uint8_t *slots = NULL;
+	struct slots_count count;
+	size_t len;
+
+	if (stream_part(&r->s, "KEYS", FMT_MAX_SMALL, UINT64_MAX, &slots, &len, e) < 0)
 		return -1;
+	if (slots_check(slots, len, &count, e) < 0)
+		return err_wrap(e, "'%s'", r->name);
+	if (!r->access || !img_keys_given(&r->access->keys))
+		return locked(r, &count, core_bytes, e);
+	int opened = slots_open(slots, len, &r->access->keys, ret, e);
+	if (opened < 0)
+		return err_wrap(e, "'%s'", r->name);
+	if (opened)
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' is encrypted, and not for the key or passphrase that was given", r->name);
+	err_hint(e, "it has %zu slots for symmetric keys, %zu for passphrases, %zu for recipients", count.nr_symmetric, count.nr_passphrase, count.nr_recipient);
+	return err_reason(e, "wrong-key");
+}
+
+static int open_box(struct img_reader *r, struct img_seal *seal, struct err *e)
+{
+	r->s.box = seal_box_new(seal, e);
+	return r->s.box ? 0 : -1;
+}
+
+/* CORE and ENVL, opened. */
+static int decode_head(struct img_reader *r, struct stored_part *core, struct stored_part *envelope, struct err *e)
+{
+	AUTO_FREE uint8_t *core_bytes = NULL;
+	AUTO_FREE uint8_t *envelope_bytes = NULL;
 	struct img_limits limits = limits_of(r);
-	if (img_core_decode(core, len, &limits, &r->m, e) < 0)
+	size_t len;
+
+	if (stream_part_open(&r->s, core, &core_bytes, &len, e) < 0)
+		return -1;
+	if (img_core_decode(core_bytes, len, &limits, &r->m, e) < 0)
 		return err_wrap(e, "'%s'", r->name);
 	memcpy(r->m->pack_id, r->preamble.pack_id, 16);
-	if (stream_part(&r->s, "ENVL", FMT_MAX_SMALL, UINT64_MAX, &envelope, &len, e) < 0)
+	if (stream_part_open(&r->s, envelope, &envelope_bytes, &len, e) < 0)
 		return -1;
-	if (img_envelope_decode(r->m, envelope, len, e) < 0)
+	if (img_envelope_decode(r->m, envelope_bytes, len, e) < 0)
 		return err_wrap(e, "'%s'", r->name);
-	int n = stream_peek(&r->s, next, 4, e);
-	if (n == 4 && !memcmp(next, "CSIG", 4)) {
-		if (stream_part(&r->s, "CSIG", FMT_MAX_SMALL, UINT64_MAX, &signature, &len, e) < 0)
-			return -1;
-		return rules_signatures("CSIG", signature, len, "calco core sig\0", r->m->core_hash, e);
+	return 0;
+}
+
+/* In an encrypted image the key comes behind what it opens. */
+static int read_head_parts(struct img_reader *r, struct stored_part *core, struct stored_part *envelope, struct err *e)
+{
+	AUTO(img_seal) struct img_seal *seal = NULL;
+	struct img_place core_place, envelope_place;
+
+	if (stream_part_read(&r->s, "CORE", FMT_MAX_CORE, UINT64_MAX, core, e) < 0)
+		return -1;
+	core_place = r->s.place;
+	if (stream_part_read(&r->s, "ENVL", FMT_MAX_SMALL, UINT64_MAX, envelope, e) < 0)
+		return -1;
+	envelope_place = r->s.place;
+	if (r->s.sealed && (unlock(r, core->p.raw_len, &seal, e) < 0 || open_box(r, seal, e) < 0))
+		return -1;
+	struct img_place last = r->s.place;
+	r->s.place = core_place;
+	if (decode_head(r, core, envelope, e) < 0) {
+		if (r->m)
+			r->s.place = envelope_place;
+		return -1; /* the box is not used any more */
 	}
-	return n < 0 ? -1 : 0;
+	r->s.place = last;
+	r->m->seal = take(&seal);
+	return 0;
+}
+
+int reader_head(struct img_reader *r, struct err *e)
+{
+	struct stored_part core = { .bytes = NULL }, envelope = { .bytes = NULL };
+
+	if (read_preamble(r, e) < 0)
+		return -1;
+	int failed = read_head_parts(r, &core, &envelope, e);
+	free(core.bytes);
+	free(envelope.bytes);
+	return failed < 0 ? -1 : read_core_signatures(r, e);
 }
 
 static int decode_bad(struct img_manifest *m, const uint8_t *p, size_t len, struct err *e)
@@ -123,18 +238,21 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 {
 	AUTO_FREE uint8_t *signatures = NULL;
 	AUTO_FREE uint8_t *trailer = NULL;
-	uint8_t next[4];
 	size_t len;
 
-	int n = stream_peek(&r->s, next, 4, e);
+	int n = stream_next_is(&r->s, "SIGS", e);
 	if (n < 0)
 		return -1;
-	if (n == 4 && !memcmp(next, "SIGS", 4)) {
+	r->places.sigs_at = r->s.pos;
+	if (n) {
 		if (stream_part(&r->s, "SIGS", FMT_MAX_SMALL, UINT64_MAX, &signatures, &len, e) < 0)
 			return -1;
-		if (rules_signatures("SIGS", signatures, len, "calco image sig", r->m->root, e) < 0)
+		if (sigs_read(r->m, SIGS_ROOT, signatures, len, e) < 0)
 			return -1;
+		r->places.sigs_len = r->s.pos - r->places.sigs_at;
 	}
+	if (sigs_trust_root(r->name, r->m, r->access ? &r->access->trust : NULL, e) < 0)
+		return -1;
 	if (stream_skip_unknown(&r->s, e) < 0) {
 		if (r->s.seekable && r->s.place.start == r->index_offset)
 			stream_at(&r->s, r->packs ? "LOCS" : "INDX", r->index_offset, FMT_PART_SIZE);
@@ -208,7 +326,7 @@ static int refuse_mandatory(struct img_reader *r, uint64_t head_end, struct err 
 		stream_seek(&r->s, r->index[r->end_record - 1]);
 		if (stream_read(&r->s, head, sizeof(head), e) < 0)
 			return -1;
-		if (fmt_get_record(head, &rec, &ignored) < 0 || !range_inside(r->s.pos, rec.stored_len, r->cids_offset))
+		if (fmt_get_record(head, r->s.sealed, &rec, &ignored) < 0 || !range_inside(r->s.pos, rec.stored_len, r->cids_offset))
 			return 0;
 		stream_seek(&r->s, r->s.pos + rec.stored_len);
 	}

@@ -3,6 +3,7 @@
 #ifndef CALCO_IMAGER_IMAGE_READER_PARTS_H
 #define CALCO_IMAGER_IMAGE_READER_PARTS_H
 
+#include "imager/image/access.h"
 #include "imager/image/format.h"
 #include "imager/image/located.h"
 #include "imager/image/reader.h"
@@ -27,11 +28,14 @@ struct img_reader {
 	struct img_cursor at;       /* the chunk given out last */
 	bool has_pending;           /* a record's header was read and its chunk not yet given out */
 	struct fmt_record pending;
+	uint8_t pending_head[FMT_RECORD_SIZE];
 	uint64_t pending_offset;
 	bool records_over;
 	uint64_t nr_records;        /* headers seen */
 	uint64_t next_number;       /* the lowest number the next record of this pack may have */
-	uint8_t *payload;           /* CHUNK_SIZE, for img_reader_chunk() */
+	uint8_t *payload;           /* CHUNK_PAYLOAD_MAX, for img_reader_chunk() */
+	const struct img_access *access; /* borrowed; NULL: nothing was given */
+	struct img_sign_places places;
 };
 
 /* reader_head - preamble, CORE, ENVL, CSIG: the manifest but for ids, bad ranges and root */

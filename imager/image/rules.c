@@ -4,11 +4,8 @@
 
 #include "base/arith.h"
 
-#include <openssl/evp.h>
 #include <stdbool.h>
 #include <string.h>
-
-#define SIGNATURE_SIZE 104U
 
 static bool all_zero(const uint8_t *p, size_t len)
 {
@@ -99,48 +96,6 @@ int rules_copies_in_absent(const struct img_manifest *m, struct err *e)
 					"the head of the image is damaged: a copy of a partition table lies where nothing is stored");
 			at = stop;
 		}
-	}
-	return 0;
-}
-
-/* Ed25519 (RFC 8032 §5.1.7) over prefix and hash. 1 right, 0 wrong, -1 when libcrypto failed. */
-static int is_signed(const uint8_t *entry, const uint8_t message[48], struct err *e)
-{
-	EVP_PKEY *key = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, entry + 8, 32);
-	EVP_MD_CTX *ctx = EVP_MD_CTX_new();
-	int r = -1;
-
-	if (!ctx)
-		err_nomem(e, "a signature");
-	else if (!key || EVP_DigestVerifyInit(ctx, NULL, NULL, NULL, key) != 1)
-		r = 0;
-	else
-		r = EVP_DigestVerify(ctx, entry + 40, 64, message, 48) == 1;
-	EVP_MD_CTX_free(ctx);
-	EVP_PKEY_free(key);
-	return r;
-}
-
-int rules_signatures(const char *part, const uint8_t *p, size_t len, const char prefix[16], const uint8_t hash[32], struct err *e)
-{
-	uint8_t message[48];
-
-	memcpy(message, prefix, 16);
-	memcpy(message + 16, hash, 32);
-	if (len % SIGNATURE_SIZE)
-		return err_set(e, ERR_CORRUPT, 0, "part '%s' is not a row of signatures", part);
-	for (size_t at = 0; at < len; at += SIGNATURE_SIZE) {
-		const uint8_t *entry = p + at;
-		/* One like the one before costs nothing: a part of a few bytes can be a thousand of them. */
-		if (all_zero(entry, SIGNATURE_SIZE) || (at && !memcmp(entry, entry - SIGNATURE_SIZE, SIGNATURE_SIZE)))
-			continue;
-		if (entry[0] != 1 || !all_zero(entry + 1, 7))
-			return err_set(e, ERR_CORRUPT, 0, "part '%s' is not a row of signatures", part);
-		int r = is_signed(entry, message, e);
-		if (r < 0)
-			return -1;
-		if (r == 0)
-			return err_set(e, ERR_CORRUPT, 0, "signature %zu of part '%s' does not match the image", at / SIGNATURE_SIZE, part);
 	}
 	return 0;
 }

@@ -20,10 +20,4 @@ int rules_content(const struct img_manifest *m, const struct img_cursor *at, con
 /* rules_copies_in_absent - what copies of partition tables say of absent chunks, which never come by: it must be zero. ERR_CORRUPT. */
 int rules_copies_in_absent(const struct img_manifest *m, struct err *e);
 
-/*
- * rules_signatures - the payload of SIGS or CSIG: a row of entries (section 6), each empty or a signature that is right
- * @prefix, @hash: what is signed. Who signed is not asked here. ERR_CORRUPT.
- */
-int rules_signatures(const char *part, const uint8_t *p, size_t len, const char prefix[16], const uint8_t hash[32], struct err *e);
-
 #endif

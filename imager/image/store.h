@@ -29,6 +29,7 @@ struct packed_chunk {
 };
 
 struct img_store;
+struct key;
 
 struct img_store_ops {
 	/* The manifest is planned, nothing was read yet; kept until close. Before the first look(). */
@@ -52,7 +53,7 @@ struct img_store {
 void img_store_close(struct img_store *s);
 AUTO_DEFINE(img_store, img_store_close)
 
-/* file_store_new - an image file of this path, or with fd >= 0 what comes out there; see img_writer_open() */
-struct img_store *file_store_new(const char *path, int fd, struct err *e);
+/* file_store_new - an image file of this path, or with fd >= 0 what comes out there; see img_writer_open_signed(). @k: kept; NULL: nobody signs */
+struct img_store *file_store_new(const char *path, int fd, const struct key *k, struct err *e);
 
 #endif

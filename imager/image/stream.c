@@ -121,6 +121,19 @@ int stream_peek(struct stream *s, void *buf, size_t len, struct err *e)
 	return (int)n;
 }
 
+int stream_next_is(struct stream *s, const char *type, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	int n = stream_peek(s, head, sizeof(head), e);
+
+	if (n < 4)
+		return n < 0 ? -1 : 0;
+	if (!memcmp(head, type, 4))
+		return 1;
+	memcpy(head, type, 4);
+	return n == (int)sizeof(head) && get_le32(head + 28) == crc32_of(head, 28);
+}
+
 void stream_seek(struct stream *s, uint64_t pos)
 {
 	s->pos = pos;
@@ -181,49 +194,98 @@ static int unknown_mandatory(const struct stream *s, const struct fmt_part *p, s
 	return err_set(e, ERR_UNSUPPORTED, 0, "'%s' needs a newer calco: this version does not know its mandatory part '%s'", s->name, p->type);
 }
 
-static int check_part(const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
+static bool may_shrink(const char *type)
 {
+	return !strcmp(type, "CORE") || !strcmp(type, "ENVL") || !strcmp(type, "BADR") || !strcmp(type, "INDX") ||
+		!strcmp(type, "LOCS") || !strcmp(type, "PTOC");
+}
+
+/* In an encrypted image each of these is, and in another none: a part in clear is never taken for one that was encrypted. */
+static int check_sealed(const struct stream *s, const struct fmt_part *p, struct err *e)
+{
+	bool must = s->sealed && fmt_is_sealed(p->type);
+
+	if (must == !!(p->flags & FMT_ENCRYPTED))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, must ? "part '%s' is not encrypted in an image that is" :
+		s->sealed ? "part '%s' is encrypted and must not be" : "part '%s' is encrypted in an image that is not", p->type);
+}
+
+static int check_part(const struct stream *s, const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
+{
+	uint64_t tag = p->flags & FMT_ENCRYPTED ? SEAL_TAG_SIZE : 0, packed = p->stored_len - tag;
+
 	if (strcmp(p->type, type))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' stands where '%s' is expected", p->type, type);
+	if (check_sealed(s, p, e) < 0)
+		return -1;
 	if (p->raw_len > max_raw || (exact_raw != UINT64_MAX && p->raw_len != exact_raw))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", type, (unsigned long long)p->raw_len);
-	if (p->flags & FMT_ZSTD && (p->stored_len >= p->raw_len || !strcmp(type, "CIDS") || !strcmp(type, "TRLR")))
+	if (p->stored_len < tag || (!(p->flags & FMT_ZSTD) && packed != p->raw_len))
+		return err_set(e, ERR_CORRUPT, 0, "part '%s' contradicts itself in its lengths", type);
+	if (p->flags & FMT_ZSTD && (packed >= p->raw_len || !may_shrink(type)))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and must not be", type);
-	if (p->flags & FMT_ZSTD && !fmt_ratio_ok(type, p->raw_len, p->stored_len))
+	if (p->flags & FMT_ZSTD && !fmt_ratio_ok(type, p->raw_len, packed))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' wants to become %llu bytes from %llu", type, (unsigned long long)p->raw_len,
-			(unsigned long long)p->stored_len);
+			(unsigned long long)packed);
 	bool optional = !strcmp(type, "ENVL") || !strcmp(type, "CSIG");
 	if (!(p->flags & FMT_MANDATORY) != optional)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has wrong flags", type);
 	return 0;
 }
 
-int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, uint8_t **ret, size_t *ret_len, struct err *e)
+int stream_part_read(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, struct stored_part *ret, struct err *e)
 {
-	uint8_t head[FMT_PART_SIZE];
-	struct fmt_part p;
 	AUTO_FREE uint8_t *stored = NULL;
+	struct fmt_part *p = &ret->p;
 	uint64_t at = s->pos;
 
 	stream_at(s, type, at, FMT_PART_SIZE);
-	if (stream_read(s, head, sizeof(head), e) < 0)
+	if (stream_read(s, ret->head, sizeof(ret->head), e) < 0)
 		return -1;
-	int r = fmt_get_part(head, &p, e);
-	if (r == 0 && p.flags & FMT_MANDATORY && !is_known(head))
-		return unknown_mandatory(s, &p, e);
-	if (r < 0 || check_part(&p, type, max_raw, exact_raw, e) < 0)
+	int r = fmt_get_part(ret->head, p, e);
+	if (r == 0 && p->flags & FMT_MANDATORY && !is_known(ret->head))
+		return unknown_mandatory(s, p, e);
+	if (r < 0 || check_part(s, p, type, max_raw, exact_raw, e) < 0)
 		return err_wrap(e, "'%s': part '%s' at %llu", s->name, type, (unsigned long long)at);
-	s->place.len += p.stored_len;
-	if (read_payload(s, p.stored_len, &stored, e) < 0)
+	s->place.len += p->stored_len;
+	if (read_payload(s, p->stored_len, &stored, e) < 0)
 		return -1;
-	if (crc32_of(stored, (size_t)p.stored_len) != p.crc)
+	if (crc32_of(stored, (size_t)p->stored_len) != p->crc)
 		return err_set(e, ERR_CORRUPT, 0, "'%s': part '%s' at %llu+%llu is damaged (checksum)", s->name, type,
-			(unsigned long long)at, (unsigned long long)p.stored_len + FMT_PART_SIZE);
-	*ret_len = (size_t)p.raw_len;
-	if (p.flags & FMT_ZSTD)
-		return decompress(type, stored, (size_t)p.stored_len, (size_t)p.raw_len, ret, e);
+			(unsigned long long)at, (unsigned long long)p->stored_len + FMT_PART_SIZE);
+	ret->bytes = take(&stored);
+	return 0;
+}
+
+int stream_part_open(const struct stream *s, struct stored_part *part, uint8_t **ret, size_t *ret_len, struct err *e)
+{
+	const struct fmt_part *p = &part->p;
+	AUTO_FREE uint8_t *stored = take(&part->bytes);
+	size_t len = (size_t)p->stored_len;
+
+	if (p->flags & FMT_ENCRYPTED) {
+		struct seal_what w = { .pack_id = s->pack_id, .type = p->type, .head = part->head, .head_len = FMT_PART_AAD };
+		if (!s->box)
+			return err_set(e, ERR_FAILED, 0, "part '%s' of '%s' was to be decrypted without a key", p->type, s->name);
+		if (seal_open(s->box, &w, stored, len, stored, e) < 0)
+			return err_wrap(e, "'%s': part '%s'", s->name, p->type);
+		len -= SEAL_TAG_SIZE;
+	}
+	*ret_len = (size_t)p->raw_len;
+	if (p->flags & FMT_ZSTD)
+		return decompress(p->type, stored, len, (size_t)p->raw_len, ret, e);
 	*ret = take(&stored);
 	return 0;
+}
+
+int stream_part(struct stream *s, const char *type, uint64_t max_raw, uint64_t exact_raw, uint8_t **ret, size_t *ret_len, struct err *e)
+{
+	struct stored_part part = { .bytes = NULL };
+
+	if (stream_part_read(s, type, max_raw, exact_raw, &part, e) < 0)
+		return -1;
+	return stream_part_open(s, &part, ret, ret_len, e);
 }
 
 /* Of any length: it is read, but not kept. */
@@ -280,6 +342,8 @@ int stream_skip_unknown(struct stream *s, struct err *e)
 		stream_at(s, "", s->pos, FMT_PART_SIZE);
 		if (fmt_get_part(head, &p, e) < 0)
 			return err_wrap(e, "'%s' at %llu", s->name, (unsigned long long)s->pos);
+		if (!s->sealed && p.flags & FMT_ENCRYPTED)
+			return check_sealed(s, &p, e);
 		stream_at(s, p.type, s->pos, FMT_PART_SIZE);
 		if (p.flags & FMT_MANDATORY)
 			return unknown_mandatory(s, &p, e);

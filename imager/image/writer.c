@@ -11,7 +11,10 @@
 #include "base/hash.h"
 #include "base/random.h"
 #include "imager/image/format.h"
+#include "imager/image/keys.h"
 #include "imager/image/locations.h"
+#include "imager/image/seal.h"
+#include "imager/image/sigs.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,6 +30,8 @@
 struct img_writer {
 	struct img_manifest *m; /* borrowed */
 	char path[PATH_MAX], part[PATH_MAX];
+	struct seal_box *box;      /* NULL: not encrypted */
+	const struct key *signer;  /* borrowed; NULL: signatures are left free */
 	int fd;
 	bool owns_fd, committed;
 	struct file_out out;
@@ -41,6 +46,18 @@ struct img_writer {
 static int emit(struct img_writer *w, const void *data, size_t len, struct err *e)
 {
 	return file_out_add(&w->out, data, len, e);
+}
+
+static int seal_part(struct img_writer *w, struct fmt_part *p, const void *in, uint8_t *out, struct err *e)
+{
+	uint8_t head[FMT_PART_SIZE];
+	struct seal_what what = { .pack_id = w->m->pack_id, .type = p->type, .head = head, .head_len = FMT_PART_AAD };
+	size_t len = (size_t)p->stored_len;
+
+	p->flags |= FMT_ENCRYPTED;
+	p->stored_len += SEAL_TAG_SIZE;
+	fmt_put_part(head, p);
+	return seal_close(w->box, &what, in, len, out, e);
 }
 
 /* A part whose payload is compressed when that makes it smaller. */
@@ -63,11 +80,31 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 			p.flags |= FMT_ZSTD;
 		}
 	}
+	AUTO_FREE uint8_t *sealed = NULL;
+	if (w->box && fmt_is_sealed(type)) {
+		if (!(sealed = malloc((size_t)p.stored_len + SEAL_TAG_SIZE)))
+			return err_nomem(e, type);
+		if (seal_part(w, &p, stored, sealed, e) < 0)
+			return -1;
+		stored = sealed;
+	}
 	p.crc = crc32_of(stored, (size_t)p.stored_len);
 	fmt_put_part(head, &p);
 	if (emit(w, head, sizeof(head), e) < 0)
 		return -1;
 	return emit(w, stored, (size_t)p.stored_len, e);
+}
+
+/* CSIG or SIGS: free entries for later signers, the first of them used when there is a key. */
+static int emit_signatures(struct img_writer *w, enum sigs_part part, struct err *e)
+{
+	uint8_t entries[SIGS_RESERVED * SIGS_ENTRY_SIZE] = { 0 };
+
+	if (w->signer && sigs_entry(w->m, part, w->signer->bytes, w->signer->public_bytes, entries, e) < 0)
+		return -1;
+	if (w->signer && sigs_read(w->m, part, entries, sizeof(entries), e) < 0) /* is it right? and the manifest knows */
+		return -1;
+	return emit_part(w, part == SIGS_CORE ? "CSIG" : "SIGS", part == SIGS_CORE ? 0 : FMT_MANDATORY, entries, sizeof(entries), e);
 }
 
 static int emit_head(struct img_writer *w, struct err *e)
@@ -89,12 +126,17 @@ static int emit_head(struct img_writer *w, struct err *e)
 	hasher_add(h, core, core_len);
 	hasher_end(h, w->m->core_hash);
 	memcpy(pre.pack_id, w->m->pack_id, 16);
+	pre.mandatory |= w->m->seal ? FMT_FEATURE_ENCRYPTED : 0;
 	fmt_put_preamble(b, &pre);
 	if (hasher_check(h, e) < 0 || emit(w, b, sizeof(b), e) < 0)
 		return -1;
 	if (emit_part(w, "CORE", FMT_MANDATORY | FMT_ZSTD, core, core_len, e) < 0)
 		return -1;
-	return emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e);
+	if (emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e) < 0)
+		return -1;
+	if (w->m->seal && emit_part(w, "KEYS", FMT_MANDATORY, w->m->seal->slots, w->m->seal->slots_len, e) < 0)
+		return -1;
+	return emit_signatures(w, SIGS_CORE, e);
 }
 
 int img_writer_may_make(const char *path, struct err *e)
@@ -146,10 +188,19 @@ static int prepare(struct img_writer *w, struct img_manifest *m, struct err *e)
 		return err_nomem(e, "the index of the image");
 	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
 		return -1;
-	return 0;
+	if (!m->seal)
+		return 0;
+	if (!m->seal->slots_len)
+		return err_set(e, ERR_FAILED, 0, "an image would be encrypted that nobody can open");
+	return (w->box = seal_box_new(m->seal, e)) ? 0 : -1;
 }
 
 struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest *m, const struct progress *p, struct err *e)
+{
+	return img_writer_open_signed(path, fd, m, NULL, p, e);
+}
+
+struct img_writer *img_writer_open_signed(const char *path, int fd, struct img_manifest *m, const struct key *k, const struct progress *p, struct err *e)
 {
 	struct img_writer *w = alloc_array(1, sizeof(*w));
 
@@ -158,6 +209,7 @@ struct img_writer *img_writer_open(const char *path, int fd, struct img_manifest
 		return NULL;
 	}
 	w->fd = fd;
+	w->signer = k;
 	if ((size_t)snprintf(w->path, sizeof(w->path), "%s", path) >= sizeof(w->path)) {
 		err_set(e, ERR_USAGE, ENAMETOOLONG, "making an image");
 	} else if (prepare(w, m, e) == 0 && (fd >= 0 || open_part(w, e) == 0) &&
@@ -179,8 +231,10 @@ int img_writer_put(struct img_writer *w, uint64_t chunk, const uint8_t id[IMG_ID
 	w->next_chunk = chunk + 1;
 	if (!payload)
 		return 0;
-	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = w->nr_records++, .stored_len = stored_len, .crc = payload_crc };
+	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = w->nr_put - 1, .stored_len = stored_len,
+		.crc = payload_crc };
 	uint8_t head[FMT_RECORD_SIZE];
+	w->nr_records++;
 	memcpy(r.origin, w->m->pack_id, 16);
 	memcpy(r.id, id, IMG_ID_SIZE);
 	fmt_put_record(head, &r);
@@ -211,7 +265,9 @@ static int emit_ids_and_root(struct img_writer *w, struct err *e)
 	if (img_root(m->core_hash, m->ids, m->nr_present, bad_bytes, bad.len, m->root, e) < 0)
 		return -1;
 	m->has_root = true;
-	return emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e);
+	if (emit_part(w, "ROOT", FMT_MANDATORY, m->root, sizeof(m->root), e) < 0)
+		return -1;
+	return emit_signatures(w, SIGS_ROOT, e);
 }
 
 static int emit_index(struct img_writer *w, struct err *e)
@@ -283,9 +339,9 @@ int img_writer_commit(struct img_writer *w, struct err *e)
 	return 0;
 }
 
-int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, struct err *e)
+int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, const struct key *k, struct err *e)
 {
-	struct img_writer w = { .m = m, .fd = fd, .locations = l, .nr_put = m->nr_present };
+	struct img_writer w = { .m = m, .fd = fd, .signer = k, .locations = l, .nr_put = m->nr_present };
 
 	w.features = FMT_IN_PACKS | (has_composed ? FMT_HAS_COMPOSED : 0);
 	for (uint64_t i = 0; i < l->nr_chunks; i++)
@@ -351,6 +407,7 @@ void img_writer_close(struct img_writer *w)
 			unlink(w->part);
 		close(w->fd);
 	}
+	seal_box_free(w->box);
 	file_out_close(&w->out);
 	free(w->index);
 	free(w);

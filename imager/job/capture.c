@@ -14,6 +14,7 @@
 #include "imager/disk/device.h"
 #include "imager/disk/guard.h"
 #include "imager/image/chunk.h"
+#include "imager/image/slots.h"
 #include "imager/image/store.h"
 #include "imager/image/writer.h"
 #include "imager/job/batch.h"
@@ -45,7 +46,7 @@ struct capture {
 struct capture_item {
 	struct batch in;
 	struct packed_chunk out[BATCH_CHUNKS];
-	uint8_t *packed; /* BATCH_CHUNKS × CHUNK_SIZE */
+	uint8_t *packed; /* BATCH_CHUNKS × CHUNK_PAYLOAD_MAX */
 };
 
 static void item_free(void *item)
@@ -63,7 +64,7 @@ static void *item_new(void *arg, struct err *e)
 
 	(void)arg;
 	if (it)
-		it->packed = malloc((size_t)BATCH_CHUNKS * CHUNK_SIZE);
+		it->packed = malloc((size_t)BATCH_CHUNKS * CHUNK_PAYLOAD_MAX);
 	if (!it || !it->packed) {
 		err_nomem(e, "a capture buffer");
 	} else if (batch_init(&it->in, e) == 0) {
@@ -76,7 +77,9 @@ static void *item_new(void *arg, struct err *e)
 
 static void *worker_new(void *arg, struct err *e)
 {
-	return chunk_codec_new(((struct capture *)arg)->o->level, e);
+	const struct capture *cap = arg;
+
+	return chunk_codec_for(cap->m->seal, cap->o->level, e);
 }
 
 static void worker_free(void *worker)
@@ -89,9 +92,21 @@ static int read_batch(void *arg, void *item, struct err *e)
 	return batch_next(&((struct capture *)arg)->reader, &((struct capture_item *)item)->in, e);
 }
 
+/* What will be stored is sealed, and opened again: the recheck is of what the image will hold. */
+static int seal_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, const uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
+{
+	struct fmt_record *head = &ret->head;
+	const uint8_t *in = head->codec == CODEC_RAW ? content : packed;
+
+	if (chunk_seal(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, in, head->stored_len, packed, &head->stored_len, e) < 0)
+		return -1;
+	return cap->o->no_recheck ? 0 : chunk_recheck_sealed(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, packed, head->stored_len, content, e);
+}
+
 /* Whole, as a file holds every chunk. */
-static int pack_whole(const struct capture *cap, struct chunk_codec *codec, uint8_t *content, uint8_t *packed, struct packed_chunk *ret,
-	struct err *e)
+static int pack_whole(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
 {
 	struct fmt_record *head = &ret->head;
 
@@ -99,15 +114,19 @@ static int pack_whole(const struct capture *cap, struct chunk_codec *codec, uint
 	head->raw_len = CHUNK_SIZE;
 	if (chunk_pack(codec, content, packed, &head->codec, &head->stored_len, e) < 0)
 		return -1;
-	if (head->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, head->stored_len, content, e) < 0)
+	if (cap->m->seal) {
+		if (seal_chunk(cap, codec, at, content, packed, ret, e) < 0)
+			return -1;
+	} else if (head->codec == CODEC_ZSTD && !cap->o->no_recheck && chunk_recheck(codec, packed, head->stored_len, content, e) < 0) {
 		return -1;
-	ret->is_content = head->codec == CODEC_RAW;
+	}
+	ret->is_content = head->codec == CODEC_RAW && !cap->m->seal;
 	head->crc = crc32_of(ret->is_content ? content : packed, head->stored_len);
 	return 0;
 }
 
-static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, uint8_t *content, uint8_t *packed, struct packed_chunk *ret,
-	struct err *e)
+static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
+	struct packed_chunk *ret, struct err *e)
 {
 	ret->is_known = ret->is_content = false;
 	ret->head = (struct fmt_record){ .kind = 0 };
@@ -121,7 +140,7 @@ static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, uint
 	if (chunk_list_id(codec, ret->leaves, ret->id, e) < 0)
 		return -1;
 	int looked = cap->store->ops->look ? cap->store->ops->look(cap->store, codec, content, ret, packed, e) : 0;
-	return looked ? (looked < 0 ? -1 : 0) : pack_whole(cap, codec, content, packed, ret, e);
+	return looked ? (looked < 0 ? -1 : 0) : pack_whole(cap, codec, at, content, packed, ret, e);
 }
 
 static int pack_batch(void *arg, void *worker, void *item, struct err *e)
@@ -135,7 +154,7 @@ static int pack_batch(void *arg, void *worker, void *item, struct err *e)
 		struct cmap_chunk c;
 		cmap_get(map, at->i, &c);
 		cmap_mask(map, &c, batch_chunk(&it->in, k), false);
-		if (pack_chunk(cap, worker, batch_chunk(&it->in, k), it->packed + (size_t)k * CHUNK_SIZE, &it->out[k], e) < 0)
+		if (pack_chunk(cap, worker, at, batch_chunk(&it->in, k), it->packed + (size_t)k * CHUNK_PAYLOAD_MAX, &it->out[k], e) < 0)
 			return -1;
 	}
 	return 0;
@@ -148,7 +167,7 @@ static int put_batch(void *arg, void *item, struct err *e)
 
 	for (unsigned k = 0; k < it->in.nr; k++) {
 		const struct packed_chunk *out = &it->out[k];
-		const uint8_t *payload = out->is_content ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_SIZE;
+		const uint8_t *payload = out->is_content ? batch_chunk(&it->in, k) : it->packed + (size_t)k * CHUNK_PAYLOAD_MAX;
 		cap->nr_zero += out->is_zero;
 		if (cap->store->ops->put(cap->store, it->in.at[k].chunk, out, payload, e) < 0)
 			return -1;
@@ -199,11 +218,15 @@ static int open_store(struct capture *cap, struct err *e)
 	bool to_pipe = !strcmp(image, "-");
 
 	if (repo_is_name(image)) {
-		cap->store = repo_store_new(image, cap->o->no_recheck, e);
+		if (cap->o->keys) {
+			err_set(e, ERR_UNSUPPORTED, 0, "a repository keeps its images in clear, and a key was given for '%s'", image);
+			return err_hint(e, "capture it to a file, which can be encrypted");
+		}
+		cap->store = repo_store_new(image, cap->o->no_recheck, cap->o->sign, e);
 	} else {
 		if (!to_pipe && img_writer_may_make(image, e) < 0)
 			return -1;
-		cap->store = file_store_new(to_pipe ? "standard output" : image, to_pipe ? cap->o->out_fd : -1, e);
+		cap->store = file_store_new(to_pipe ? "standard output" : image, to_pipe ? cap->o->out_fd : -1, cap->o->sign, e);
 	}
 	return cap->store ? 0 : -1;
 }
@@ -252,6 +275,15 @@ static int name_image(struct capture *cap, struct err *e)
 	m->lineage[6] = (uint8_t)((m->lineage[6] & 0x0F) | 0x40); /* RFC 4122 §4.4: a random UUID */
 	m->lineage[8] = (uint8_t)((m->lineage[8] & 0x3F) | 0x80);
 	return 0;
+}
+
+/* The image's secrets, locked for those who may open it: before anything is read, so that nothing is read in vain. */
+static int make_keys(struct capture *cap, struct err *e)
+{
+	if (!cap->o->keys)
+		return 0;
+	cap->m->seal = seal_new(e);
+	return cap->m->seal ? slots_make(cap->m->seal, cap->o->keys, e) : -1;
 }
 
 static void describe_device(struct img_disk *d, const char *path)
@@ -305,7 +337,7 @@ static int plan(struct capture *cap, struct err *e)
 	if (o->nr_disks == 0 || o->nr_disks > IMG_MAX_DISKS)
 		return err_set(e, ERR_USAGE, 0, "an image holds 1 to %u disks", IMG_MAX_DISKS);
 	progress_update(cap->p, "plan", 0, 0);
-	if (name_image(cap, e) < 0)
+	if (name_image(cap, e) < 0 || make_keys(cap, e) < 0)
 		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++) {
 		if (open_disk(cap, i, e) < 0 || plan_disk(cap->m, cap->seen[i], &po, cap->p, e) < 0)

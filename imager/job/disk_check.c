@@ -41,8 +41,7 @@ static void *item_new(void *arg, struct err *e)
 
 static void *worker_new(void *arg, struct err *e)
 {
-	(void)arg;
-	return chunk_codec_new(0, e);
+	return chunk_codec_for(((struct check_run *)arg)->dc->x->m->seal, 0, e);
 }
 
 static void worker_free(void *worker)

@@ -15,8 +15,11 @@
 
 struct blk_sink;
 struct blk_source;
+struct img_access;
+struct img_keys;
 struct img_manifest;
 struct img_range;
+struct key;
 
 /* ---- capture ---- */
 
@@ -36,6 +39,8 @@ struct capture_options {
 	const char *const *unlocks; /* "VOL=FILE": keys of containers; NULL-terminated; may be NULL */
 	bool replay;              /* volumes whose journal is due to be replayed are captured as they are after it; nothing is written to the disk */
 	bool skip_volatile;       /* what swap and hibernation files hold is left out, but for their heads */
+	const struct img_keys *keys; /* NULL, or who can open the image: it is encrypted */
+	const struct key *sign;   /* NULL, or the secret key to sign the image with */
 	bool dry_run;             /* plan only; image may be NULL */
 	int out_fd;               /* where "-" writes to */
 	struct blk_source *const *sources; /* NULL: disks are opened by path; else used instead of opening (fault injection, tests); borrowed */
@@ -79,6 +84,7 @@ struct restore_options {
 	bool no_verify;           /* do not read back; the target is flushed all the same */
 	enum scrub scrub;
 	const char *only;         /* NULL, or one volume: partition number, label or UUID; only that region is written */
+	const struct img_access *access; /* NULL, or whom to believe; asked before anything is written */
 	const char *state_file;   /* where the cleared bytes are saved before the target is disarmed; NULL: state_default() */
 	uint32_t sector_size;     /* of targets that are plain files; 0: that of the image's disk */
 	const char *const *as_is; /* volumes that are written as they are whatever the target's sectors; NULL-terminated; may be NULL */
@@ -218,6 +224,7 @@ struct verify_options {
 	const char *only;
 	uint32_t sector_size;          /* of plain files; 0: for which there is a GPT, else that of the image's disk */
 	const char *const *as_is;      /* as in restore_options */
+	const struct img_access *access; /* NULL, or whom to believe */
 };
 
 struct verify_result {

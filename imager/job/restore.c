@@ -20,7 +20,7 @@ static int open_image(struct restore *rs, struct err *e)
 	bool from_pipe = !strcmp(rs->o->image, "-");
 
 	progress_update(rs->p, "plan", 0, 0);
-	rs->reader = image_open(from_pipe ? "standard input" : rs->o->image, from_pipe ? rs->o->in_fd : -1, rs->p, e);
+	rs->reader = image_open(from_pipe ? "standard input" : rs->o->image, from_pipe ? rs->o->in_fd : -1, rs->o->access, rs->p, e);
 	if (!rs->reader)
 		return -1;
 	rs->m = (struct img_manifest *)img_reader_manifest(rs->reader);

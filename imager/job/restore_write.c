@@ -13,7 +13,7 @@
 
 struct write_item {
 	struct img_record rec;
-	uint8_t *payload, *content; /* CHUNK_SIZE each */
+	uint8_t *payload, *content; /* CHUNK_PAYLOAD_MAX, CHUNK_SIZE */
 	uint64_t bytes;
 };
 
@@ -32,7 +32,7 @@ static void *item_new(void *arg, struct err *e)
 
 	(void)arg;
 	if (it) {
-		it->payload = malloc(CHUNK_SIZE);
+		it->payload = malloc(CHUNK_PAYLOAD_MAX);
 		it->content = malloc(CHUNK_SIZE);
 		if (it->payload && it->content)
 			return it;
@@ -44,8 +44,7 @@ static void *item_new(void *arg, struct err *e)
 
 static void *worker_new(void *arg, struct err *e)
 {
-	(void)arg;
-	return chunk_codec_new(0, e);
+	return chunk_codec_for(((struct restore *)arg)->m->seal, 0, e);
 }
 
 static void worker_free(void *worker)
@@ -220,7 +219,7 @@ static int write_remade(struct restore *rs, size_t region, struct chunk_codec *c
 
 static int write_all_remade(struct restore *rs, struct err *e)
 {
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(rs->m->seal, 0, e);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
 
 	if (!codec)

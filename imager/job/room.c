@@ -100,7 +100,7 @@ int restore_check_room(const struct img_manifest *m, size_t only_region, const c
 	if (!m->has_root) /* of a pipe: which chunks are zero is not known yet */
 		return 0;
 	AUTO_FREE struct room *rooms = alloc_array(nr, sizeof(*rooms));
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(m->seal, 0, e);
 	if (!rooms || !codec)
 		return rooms ? -1 : err_nomem(e, "the targets");
 	for (size_t i = 0; i < nr; i++) {

@@ -267,7 +267,7 @@ static int check_as_is(const struct judge *j, struct err *e)
 static int judge_all(struct judge *j, struct err *e)
 {
 	const struct img_manifest *m = j->x->image;
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(m->seal, 0, e);
 
 	if (!codec)
 		return -1;

@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/pipeline.h"
+#include "imager/image/access.h"
 #include "imager/image/reader.h"
 #include "imager/repo/image.h"
 #include "imager/job/cores.h"
@@ -21,6 +22,7 @@ struct verify_image {
 	struct verify_result *ret;
 	uint64_t done, total;
 	struct err stream_error; /* what ended the walk through the records of a pipe; code 0: nothing */
+	struct img_access keys_only; /* for the second look: whom to believe was asked before */
 	bool is_second_look;     /* front to back, after the end of the file was found damaged */
 };
 
@@ -52,7 +54,7 @@ static void *item_new(void *arg, struct err *e)
 	struct verify_item *it = alloc_array(1, sizeof(*it));
 
 	(void)arg;
-	if (it && (it->payload = malloc(CHUNK_SIZE)))
+	if (it && (it->payload = malloc(CHUNK_PAYLOAD_MAX)))
 		return it;
 	free(it);
 	err_nomem(e, "a read buffer");
@@ -72,12 +74,11 @@ static void *worker_new(void *arg, struct err *e)
 {
 	struct verify_worker *w = alloc_array(1, sizeof(*w));
 
-	(void)arg;
 	if (!w) {
 		err_nomem(e, "a worker");
 		return NULL;
 	}
-	w->codec = chunk_codec_new(0, e);
+	w->codec = chunk_codec_for(((struct verify_image *)arg)->m->seal, 0, e);
 	w->content = malloc(CHUNK_SIZE);
 	if (w->codec && w->content)
 		return w;
@@ -182,7 +183,9 @@ static int look_again(struct verify_image *v, struct err *e)
 	if (stat(v->o->image, &st) < 0 || !S_ISREG(st.st_mode)) /* what came through a named pipe does not come again */
 		return 0;
 	v->is_second_look = true;
-	v->reader = image_examine(v->o->image, -1, true, NULL, v->p, &ignored);
+	if (v->o->access)
+		v->keys_only.keys = v->o->access->keys;
+	v->reader = image_examine(v->o->image, -1, true, &v->keys_only, NULL, v->p, &ignored);
 	if (!v->reader)
 		return 0;
 	v->m = img_reader_manifest(v->reader);
@@ -196,7 +199,7 @@ static int examine(struct verify_image *v, struct err *e)
 	struct img_place place = { .part = "" };
 	struct err why = ERR_INIT;
 
-	v->reader = image_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, &place, v->p, &why);
+	v->reader = image_examine(image_name(v->o), from_pipe ? v->o->in_fd : -1, false, v->o->access, &place, v->p, &why);
 	if (v->reader) {
 		v->m = img_reader_manifest(v->reader);
 		return check_records(v, e);

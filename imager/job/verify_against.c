@@ -271,7 +271,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 {
 	if (!strcmp(a->o->image, "-"))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
-	if (!(a->reader = image_open(a->o->image, -1, p, e)))
+	if (!(a->reader = image_open(a->o->image, -1, a->o->access, p, e)))
 		return -1;
 	if (!img_reader_seekable(a->reader))
 		return err_set(e, ERR_USAGE, 0, "comparing a disk needs the image as a file, not as a pipe");
@@ -280,7 +280,7 @@ static int prepare(struct against *a, const struct progress *p, struct err *e)
 	if (a->o->only && img_find_region(a->m, a->o->only, &a->only_region, e) < 0)
 		return -1;
 	a->content = malloc(CHUNK_SIZE);
-	a->codec = chunk_codec_new(0, e);
+	a->codec = chunk_codec_for(a->m->seal, 0, e);
 	if (!a->codec)
 		return -1;
 	return a->content ? 0 : err_nomem(e, "a read buffer");

@@ -127,7 +127,7 @@ static bool lenders_sound(struct check *c, const struct img_locations *l, const 
 	struct composed made;
 
 	if (c->packs.packs->ops->read(c->packs.packs, l->packs[at->pack], at->offset, at->len, b, c->payload, &ignored) < 0 ||
-	    fmt_get_pack_record(b, &head, &ignored) < 0 || head.kind != FMT_COMPOSED || head.stored_len != at->len - FMT_RECORD_SIZE ||
+	    fmt_get_pack_record(b, false, &head, &ignored) < 0 || head.kind != FMT_COMPOSED || head.stored_len != at->len - FMT_RECORD_SIZE ||
 	    composed_parse(&head, c->payload, &made, &ignored) < 0)
 		return false;
 	for (unsigned i = 0; i < made.nr_helpers; i++) {

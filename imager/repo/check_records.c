@@ -208,7 +208,7 @@ static int check_record(struct run *r, struct worker *w, struct item *it, struct
 	struct fmt_record head;
 	struct composed c;
 
-	if (fmt_get_pack_record(it->head, &head, e) < 0)
+	if (fmt_get_pack_record(it->head, false, &head, e) < 0)
 		return -1;
 	if (head.stored_len != x->len - FMT_RECORD_SIZE || memcmp(head.id, x->id, sizeof(head.id)) || head.kind != x->kind ||
 	    memcmp(head.origin, x->name.origin, sizeof(head.origin)) || head.number != x->name.number)

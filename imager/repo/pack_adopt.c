@@ -26,7 +26,7 @@ static int next_record(struct stream *s, struct pack_scan *a, uint8_t *payload, 
 		return 0;
 	if (stream_read(s, b, sizeof(b), e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, &head, &ignored) < 0 || !range_inside(s->pos, head.stored_len, s->size))
+	if (fmt_get_pack_record(b, false, &head, &ignored) < 0 || !range_inside(s->pos, head.stored_len, s->size))
 		return 0;
 	if (stream_read(s, payload, head.stored_len, e) < 0)
 		return -1;

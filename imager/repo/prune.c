@@ -44,7 +44,7 @@ static int copy_record(struct prune *u, const uint8_t pack[16], const struct pac
 
 	if (u->packs->ops->read(u->packs, pack, from->offset, from->len, b, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, &head, e) < 0 || head.stored_len != from->len - FMT_RECORD_SIZE || memcmp(head.id, from->id, sizeof(head.id)) ||
+	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.stored_len != from->len - FMT_RECORD_SIZE || memcmp(head.id, from->id, sizeof(head.id)) ||
 	    crc32_of(payload, head.stored_len) != head.crc) {
 		err_set(e, ERR_CORRUPT, 0, "pack %s is damaged at %llu", hex_of(pack, 16, hex), (unsigned long long)from->offset);
 		return err_hint(e, "calco repo check %s tells what that hits; nothing was taken away", u->r->dir);

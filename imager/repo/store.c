@@ -24,6 +24,7 @@ struct repo_store {
 	struct repo *r;
 	struct repo_name name;
 	bool no_recheck;
+	const struct key *signer;     /* borrowed; NULL: nobody */
 	struct img_manifest *m;       /* borrowed */
 	const struct progress *p;     /* borrowed */
 	struct known *known;
@@ -47,7 +48,7 @@ static int lenders_of(struct repo_store *s, const struct known_record *r, struct
 		return err_nomem(e, "a composed record");
 	if (s->packs->ops->read(s->packs, r->toc->id, r->entry->offset, r->entry->len, b, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
+	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
 		return err_set(e, ERR_CORRUPT, 0, "not the record that the table of contents names");
 	return composed_parse(&head, payload, ret, e);
 }
@@ -259,7 +260,7 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 	AUTO_CLOSE_FD int fd = openat(s->r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", s->r->dir, new);
-	int failed = img_version_write(new, fd, s->m, l, s->has_composed, e);
+	int failed = img_version_write(new, fd, s->m, l, s->has_composed, s->signer, e);
 	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, s->r->fd, path, RENAME_NOREPLACE) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "naming version %llu of '%s'", (unsigned long long)v.number, v.name);
 	if (failed < 0) {
@@ -311,7 +312,7 @@ static void repo_store_close(struct img_store *base)
 	free(s);
 }
 
-struct img_store *repo_store_new(const char *image, bool no_recheck, struct err *e)
+struct img_store *repo_store_new(const char *image, bool no_recheck, const struct key *k, struct err *e)
 {
 	static const struct img_store_ops ops = {
 		.begin = repo_begin,
@@ -329,6 +330,7 @@ struct img_store *repo_store_new(const char *image, bool no_recheck, struct err 
 	}
 	s->base.ops = &ops;
 	s->no_recheck = no_recheck;
+	s->signer = k;
 	if (repo_parse(image, &s->name, e) == 0) {
 		if (s->name.which[0]) {
 			err_set(e, ERR_USAGE, 0, "'%s' names a version, and a capture makes a new one", image);

@@ -287,7 +287,8 @@ static int check_identity(const struct img_reader *reader, const struct repo_ver
 }
 
 /* Takes the packs. */
-static struct img_reader *open_with(const struct repo *r, const struct repo_version *v, struct img_packs *packs, const struct progress *p, struct err *e)
+static struct img_reader *open_with(const struct repo *r, const struct repo_version *v, struct img_packs *packs, const struct img_access *a,
+	const struct progress *p, struct err *e)
 {
 	char path[PATH_MAX], name[2 * PATH_MAX];
 	struct img_reader *reader = NULL;
@@ -300,7 +301,7 @@ static struct img_reader *open_with(const struct repo *r, const struct repo_vers
 		packs->ops->close(packs);
 		return NULL;
 	}
-	reader = img_reader_open_version(name, fd, packs, p, e); /* reads all of it at once */
+	reader = img_reader_open_version(name, fd, packs, a, p, e); /* reads all of it at once */
 	close(fd);
 	if (!reader || check_identity(reader, v, name, e) == 0)
 		return reader;
@@ -312,10 +313,10 @@ struct img_reader *version_open(const struct repo *r, const struct repo_version 
 {
 	struct img_packs *packs = folder_packs_open(r, e);
 
-	return packs ? open_with(r, v, packs, p, e) : NULL;
+	return packs ? open_with(r, v, packs, NULL, p, e) : NULL;
 }
 
-struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e)
+struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct img_access *a, const struct progress *p, struct err *e)
 {
 	struct img_packs *packs = folder_packs_open(r, e);
 
@@ -324,7 +325,7 @@ struct img_reader *version_open_own(struct repo *r, const struct repo_version *v
 		return NULL;
 	}
 	folder_packs_own(packs, r);
-	return open_with(r, v, packs, p, e);
+	return open_with(r, v, packs, a, p, e);
 }
 
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e)

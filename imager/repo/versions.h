@@ -39,7 +39,7 @@ void version_path(const struct repo_version *v, char *ret, size_t size);
 /* version_open - a reader of one version; the caller holds a lease and keeps r open as long */
 struct img_reader *version_open(const struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e);
 /* version_open_own - the same; r is closed together with the reader, also when this fails */
-struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e);
+struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct img_access *a, const struct progress *p, struct err *e);
 
 /* tag_set - let a tag mean a version that is there; replaces what it meant. Under the lock. */
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e);

@@ -34,35 +34,8 @@ trap remove EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
-# Two processors for everybody, whatever the machine has.
-cpus=$(taskset -cp $$ | sed 's/.*: //' | tr ',' '\n' | awk -F- '{ for (i = $1; i <= $NF; i++) print i }' | head -n 2 | paste -sd,)
-taskset -cp "$cpus" $$ >/dev/null
-CORES=$(nproc)
-
-say() {
-	echo "bench: $*" >&2
-}
-
-# stage COMMAND...: one process of a case; its CPU seconds and peak memory are added to those of the other stages
-stage() {
-	command time -q -a -o stats -f '%U %S %M' "$@"
-}
-
-# measure NAME ROUND OUTPUT: run the function case_NAME; one line "NAME ROUND wall cpu peak-KiB bytes" for table.py
-measure() {
-	local begin end bytes=0
-	rm -rf out
-	mkdir out
-	: >stats
-	sync
-	begin=${EPOCHREALTIME/[.,]/}
-	"case_$1"
-	end=${EPOCHREALTIME/[.,]/}
-	[ "$3" = - ] || bytes=$(stat -c %s "$3")
-	awk -v name="$1" -v round="$2" -v us=$((end - begin)) -v bytes="$bytes" \
-		'{ cpu += $1 + $2; peak += $3 } END { printf "%s %d %.3f %.2f %.0f %.0f\n", name, round, us / 1e6, cpu, peak, bytes }' stats >>results
-}
-
+# shellcheck source=tests/bench/measurelib.sh
+. "$HERE/measurelib.sh"
 # shellcheck source=tests/bench/functions.sh
 . "$HERE/functions.sh"
 
@@ -75,7 +48,7 @@ round() {
 }
 
 machine() {
-	echo "cores $CORES"
+	echo "cores $(nproc)"
 	echo "memory_mib $(awk '/^MemTotal/ { printf "%.0f", $2 / 1024 }' /proc/meminfo)"
 	echo "load $(cut -d ' ' -f 1 /proc/loadavg)"
 	echo "sha_ni $(grep -qw sha_ni /proc/cpuinfo && echo yes || echo no)"

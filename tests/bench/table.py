@@ -145,4 +145,5 @@ def main(results, facts_path, out):
         f.write("\n")
 
 
-main(*sys.argv[1:])
+if __name__ == "__main__":
+    main(*sys.argv[1:])

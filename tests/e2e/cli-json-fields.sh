@@ -33,10 +33,15 @@ detach_all
 document 0 capture golden.img pv.img both.calco
 document 0 capture golden.img lab.calco
 document 0 capture golden.img --dry-run
-fields capture extents
+run_calco key new sign.key
+run_calco key new open.key --kind symmetric
+document 0 capture golden.img locked.calco --sign sign.key --key open.key
+fields capture extents core_bytes
 
 document 0 info both.calco
 document 0 info lab.calco --extents
+document 0 info locked.calco
+document 0 info locked.calco --key open.key
 fields info
 
 head -c 5000 lab.calco >short.calco
@@ -55,7 +60,7 @@ document 0 restore lab.calco larger.img --dry-run
 document 0 restore lab.calco larger.img --yes
 document 0 restore lab.calco larger.img --only root --dry-run
 document 0 restore lab.calco new.img --only root --sector-size 4096 --as-is root --dry-run
-fields restore image_bytes stored_bytes disks regions volumes bad_ranges extents
+fields restore image_bytes stored_bytes disks regions volumes bad_ranges extents core_bytes key_slots encrypted locked signers
 
 cp --sparse=always larger.img target.img
 expect_exit 3 "$CALCO" restore bad.calco target.img --state record --confirm target.img

@@ -19,6 +19,9 @@ mke2fs -q -F -t ext4 -d files part
 put_partition disk.img 2 part
 mke2fs -q -F -t ext4 -L old -d files old.img
 run_calco capture disk.img image.calco
+run_calco key new sym --kind symmetric
+run_calco key new signer
+run_calco capture disk.img sealed.calco --key sym --sign signer
 # What the guard asks the system must not go wrong unnoticed either.
 if [ "$(id -u)" -eq 0 ] && cp old.img mounted.img && mkdir mnt && mount -o loop,ro,noload mounted.img mnt 2>err; then
 	cleanup_fn umount "$T/mnt"

@@ -81,9 +81,16 @@ run_calco capture disk.img store::disk --sector-size 4096
 run_calco restore store::disk again.img --sector-size 512
 cmp new.img again.img || fail "the image and the repository give different disks"
 run_calco verify store::disk --against again.img
+# And from an encrypted image.
+rm again.img
+run_calco key new sym --kind symmetric
+run_calco capture disk.img sealed.calco --sector-size 4096 --key sym
+run_calco restore sealed.calco again.img --sector-size 512 --key sym
+cmp new.img again.img || fail "the encrypted image gives another disk"
+run_calco verify sealed.calco --against again.img --key sym
 
 # Two disks named in the wrong order are told apart by their GPT, which kept its name.
-rm -rf disk.* new.img again.img target.img store
+rm -rf disk.* new.img again.img target.img sealed.calco store
 for n in 1 2; do
 	truncate -s 12M disk$n.img
 	sgdisk -n 1:2048:+8M disk$n.img >/dev/null

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Fuzz target of the image reader. The first byte of an input chooses: 1 make the CRCs and the root right again, so that what lies behind them is
- * reached; 2 read it from a pipe. The rest is the image. Everything the reader gives out is walked: records, chunks by index, the tail.
+ * reached; 2 read it from a pipe; 4 open it with the keys of tests/reader/make_sample.py. The rest is the image. Everything the reader gives out is walked: records, chunks by index, the tail.
  */
 #include "base/hash.h"
 #include "base/span.h"
+#include "imager/image/access.h"
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
 #include "tests/fuzz/fuzz.h"
@@ -19,7 +20,7 @@
 #define PIPE_ROOM  60000U
 #define MAX_CHUNKS 4096U
 
-enum choice { CHOICE_REPAIR = 1, CHOICE_PIPE = 2 };
+enum choice { CHOICE_REPAIR = 1, CHOICE_PIPE = 2, CHOICE_KEYS = 4 };
 
 /* The raw payloads the root is made of, as they are found on the way. */
 struct found {
@@ -97,10 +98,10 @@ static void repair(uint8_t *image, size_t size)
 
 static void use_reader(struct img_reader *r)
 {
-	static uint8_t payload[CHUNK_SIZE], content[CHUNK_SIZE];
+	static uint8_t payload[CHUNK_PAYLOAD_MAX], content[CHUNK_SIZE];
 	const struct img_manifest *m = img_reader_manifest(r);
 	struct err e = ERR_INIT;
-	struct chunk_codec *codec = chunk_codec_new(0, &e);
+	struct chunk_codec *codec = chunk_codec_for(m->seal, 0, &e);
 	struct img_record rec;
 	char words[200];
 	int n;
@@ -121,6 +122,24 @@ static void use_reader(struct img_reader *r)
 	for (unsigned i = 0; img_reader_seekable(r) && i < 8 && img_cursor_next(m, &c); i++)
 		img_reader_chunk(r, c.region, c.i, content, &e);
 	chunk_codec_free(codec);
+}
+
+/* The symmetric key and the recipient of the samples: the hashes of their names. */
+static void sample_keys(struct key ret[2])
+{
+	struct err e = ERR_INIT;
+	struct hasher *h = hasher_new(&e);
+
+	memset(ret, 0, 2 * sizeof(*ret));
+	for (int i = 0; h && i < 2; i++) {
+		hasher_begin(h);
+		hasher_add(h, i ? "recipient" : "symmetric", 9);
+		hasher_end(h, ret[i].bytes);
+	}
+	ret[0].kind = KEY_SYMMETRIC;
+	ret[1].kind = KEY_BOX_SECRET;
+	crypt_x25519_public(ret[1].bytes, ret[1].public_bytes, &e);
+	hasher_free(h);
 }
 
 /* The image as a descriptor to read from: a file in memory, or a pipe that holds all of it. */
@@ -160,7 +179,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		repair(image, size - 1);
 	int fd = open_input(image, size - 1, data[0] & CHOICE_PIPE);
 	if (fd >= 0) {
-		struct img_reader *r = img_reader_open("input", fd, NULL, &e);
+		struct key keys[2];
+		struct img_access access = { .keys = { .keys = keys, .nr_keys = data[0] & CHOICE_KEYS ? 2 : 0 } };
+		if (access.keys.nr_keys)
+			sample_keys(keys);
+		struct img_reader *r = img_reader_open_with("input", fd, &access, NULL, &e);
 		if (r)
 			use_reader(r);
 		img_reader_close(r);

@@ -3,7 +3,7 @@
 
 wire.py, core.py and image.py follow the document's sections; here are the commands. An image is read from front to
 back, so a pipe will do. Exit status: 0 well, 1 the system refused something, 2 usage, 3 damage or a difference,
-6 not supported.
+4 a key is missing, 6 not supported.
 """
 import argparse
 import os
@@ -13,7 +13,8 @@ import sys
 import uuid
 
 from core import keep
-from image import END_MAGIC, Image
+import seal
+from image import END_MAGIC, Image, Locked
 from wire import CHUNK, LEAF, Damage, Unsupported, need
 
 MAX_FINDINGS = 1000
@@ -24,8 +25,20 @@ def open_image(path):
     return sys.stdin.buffer if path == "-" else open(path, "rb")
 
 
-def check(stream, complain, seekable):
-    image = Image(stream, complain)
+def secrets_of(args):
+    """[(kind of slot, secret)] of the options."""
+    found = []
+    for path in args.key:
+        kind, data = seal.read_key(path)
+        need(kind in ("calco-secret-symmetric", "calco-secret-x25519"), f"{path}: not a key that opens images")
+        found.append((1 if kind == "calco-secret-symmetric" else 3, data))
+    if args.passphrase_file:
+        found.append((2, seal.read_passphrase(args.passphrase_file)))
+    return found
+
+
+def check(stream, complain, seekable, secrets=()):
+    image = Image(stream, complain, secrets)
     image.head()
     for _ in image.records():
         pass
@@ -45,7 +58,7 @@ def command_check(args):
 
     try:
         with open_image(args.image) as stream:
-            check(stream, complain, args.image != "-")
+            check(stream, complain, args.image != "-", secrets_of(args))
     except Damage as damage:
         print(damage)
         return 3
@@ -71,7 +84,7 @@ def write_sparse(out, data, offset):
 
 
 def command_restore(args):
-    image = Image(open_image(args.image))
+    image = Image(open_image(args.image), None, secrets_of(args))
     image.head()
     need_files(image, args.files)
     outs = [open(path, "wb") for path in args.files]
@@ -97,7 +110,7 @@ def first_difference(a, b):
 
 
 def command_compare(args):
-    image = Image(open_image(args.image))
+    image = Image(open_image(args.image), None, secrets_of(args))
     image.head()
     need_files(image, args.files)
     files = [open(path, "rb") for path in args.files]
@@ -117,7 +130,7 @@ def command_compare(args):
 
 def command_info(args):
     stream = open_image(args.image)
-    image = Image(stream)
+    image = Image(stream, None, secrets_of(args))
     image.head()
     core = image.core
     print(f"image {core.name}, version {core.version} of {core.lineage}, pack {image.pack.hex()}")
@@ -152,6 +165,8 @@ def main():
                                   ("restore", command_restore, "OUT"), ("compare", command_compare, "DISKFILE")):
         command = commands.add_parser(name)
         command.add_argument("image", metavar="IMAGE")
+        command.add_argument("--key", action="append", default=[], metavar="FILE")
+        command.add_argument("--passphrase-file", metavar="FILE")
         if files:
             command.add_argument("files", metavar=files, nargs="+")
         command.set_defaults(run=function)
@@ -161,6 +176,9 @@ def main():
     except Damage as damage:
         print(damage, file=sys.stderr)
         return 3
+    except Locked as locked:
+        print(locked, file=sys.stderr)
+        return 4
     except Unsupported as missing:
         print(missing, file=sys.stderr)
         return 6

@@ -8,19 +8,25 @@ from types import SimpleNamespace
 
 import ed25519
 from core import Core, keep
-from wire import CHUNK, ZERO_CHUNK, ZERO_ID, Damage, Source, Unsupported, chunk_id, need, sections, sha256, unzstd
+import seal
+from wire import CHUNK, IDS, ZERO_CHUNK, Damage, Ids, Source, Unsupported, need, sections, sha256, unzstd
 
 MAGIC, END_MAGIC = b"\x89CALCO\r\n", b"\n\rOCLAC\x98"
-FEATURES = {0: "encrypted", 1: "composed records", 2: "delta", 3: "split over several files"}
+FEATURES = {1: "composed records", 2: "delta", 3: "split over several files"}
 PARTS = (b"CORE", b"ENVL", b"KEYS", b"CSIG", b"CIDS", b"BADR", b"ROOT", b"SIGS", b"INDX", b"TRLR")
-NOT_MANDATORY, NOT_COMPRESSED = (b"ENVL", b"CSIG"), (b"CIDS", b"TRLR")
-CEILING = {b"CORE": 1 << 30, b"ENVL": 1 << 20, b"CSIG": 1 << 20, b"SIGS": 1 << 20, b"BADR": 24 << 24}
+NOT_MANDATORY, COMPRESSIBLE = (b"ENVL", b"CSIG"), (b"CORE", b"ENVL", b"BADR", b"INDX")
+CEILING = {b"CORE": 1 << 30, b"ENVL": 1 << 20, b"KEYS": 1 << 20, b"CSIG": 1 << 20, b"SIGS": 1 << 20, b"BADR": 24 << 24}
+
+
+class Locked(Exception):
+    """A key is missing."""
 
 
 class Image:
     """One pass over a file: head(), then records() or chunks() to their end, then tail()."""
 
-    def __init__(self, stream, complain=None):
+    def __init__(self, stream, complain=None, secrets=()):
+        self.secrets, self.keys, self.ids_of, self.sealed = secrets, None, IDS, False
         self.source, self.complain = Source(stream), complain or self.refuse
         self.pending, self.signatures = None, []
         self.ids, self.numbers = bytearray(), array.array("Q")     # of the records, in order
@@ -34,9 +40,13 @@ class Image:
 
     def head(self):
         self.preamble(self.source.take(64, "the preamble"))
-        core = self.payload(self.part(b"CORE"))
+        core_part, core = self.stored(self.part(b"CORE"))
+        envelope_part, envelope = self.stored(self.part(b"ENVL"))
+        if self.sealed:
+            self.unlock(self.payload(self.part(b"KEYS")))
+        core = self.opened(core_part, core)
         self.core_hash, self.core = sha256(core), Core(core)
-        self.envelope(sections(self.payload(self.part(b"ENVL")), "ENVL"))
+        self.envelope(sections(self.opened(envelope_part, envelope), "ENVL"))
         header = self.next_header()
         if header[:4] == b"CSIG":
             self.check_signatures(self.part(b"CSIG", header), b"calco core sig\0\0" + self.core_hash)
@@ -51,9 +61,17 @@ class Image:
         if major != 1:
             raise Unsupported(f"major version {major} is unknown")
         need(length == 64 and not any(reserved), "preamble: bad length or reserved bytes")
+        self.sealed, mandatory = bool(mandatory & 1), mandatory & ~1
         bits = [f"{bit} ({FEATURES.get(bit, 'unknown')})" for bit in range(64) if mandatory >> bit & 1]
         if bits:
             raise Unsupported("mandatory features this reader does not know: bit " + ", ".join(bits))
+
+    def unlock(self, payload):
+        found = seal.unlock(payload, self.secrets)
+        if not found:
+            raise Locked("the image is encrypted" + (", and not for this key" if self.secrets else ": a key is needed"))
+        self.keys = seal.Keys(*found)
+        self.ids_of = Ids(self.keys.hash)
 
     def envelope(self, found):
         self.note = {}
@@ -71,7 +89,7 @@ class Image:
         need(len(payload) % 104 == 0, f"{part.name}: not a row of entries")
         for i in range(0, len(payload), 104):
             entry = payload[i:i + 104]
-            if not any(entry):
+            if not any(entry) or entry[0] > 1:      # free, or of an algorithm that says nothing here
                 continue
             need(entry[0] == 1 and not any(entry[1:8]), f"{part.name}: bad algorithm or reserved bytes")
             self.signatures.append((part.name, entry[8:40]))
@@ -92,7 +110,7 @@ class Image:
     def part(self, wanted=None, header=None, exact=None):
         """The header of the next part: the wanted one, or an unknown one where those may stand."""
         header = header or self.next_header()
-        p = SimpleNamespace(offset=self.source.offset - 32)
+        p = SimpleNamespace(offset=self.source.offset - 32, header=bytes(header[:24]))
         p.type, p.flags, reserved, p.raw, p.stored, p.crc, crc = struct.unpack("<4sHHQQII", header[:32])
         need(p.type != b"CHNK", f"a record at offset {self.source.offset - 96} where a part must stand")
         need(crc == zlib.crc32(header[:28]), f"header at offset {p.offset}: CRC does not match")
@@ -104,19 +122,30 @@ class Image:
             raise Unsupported(f"mandatory part {p.name} is unknown")
         need(p.type == wanted or (wanted is None and not known), f"part {p.name} at offset {p.offset} is out of place")
         need(not known or p.flags & 1 == (p.type not in NOT_MANDATORY), f"{p.name}: bad mandatory bit")
-        need(not p.flags & 4, f"{p.name}: encrypted in an image that is not")
-        need(not (p.flags & 2 and p.type in NOT_COMPRESSED), f"{p.name}: must not be compressed")
-        need(p.flags & 2 or p.raw == p.stored, f"{p.name}: lengths differ")
+        need(self.sealed or not p.flags & 4, f"{p.name}: encrypted in an image that is not")
+        need(not known or bool(p.flags & 4) == (self.sealed and p.type in seal.SEALED), f"{p.name}: in clear or encrypted where it must not be")
+        packed = p.stored - (seal.TAG if p.flags & 4 else 0)
+        need(packed >= 0 or not known, f"{p.name}: too short")
+        need(not (p.flags & 2 and known and p.type not in COMPRESSIBLE), f"{p.name}: must not be compressed")
+        need(p.flags & 2 or p.raw == packed or (p.flags & 4 and not known), f"{p.name}: lengths differ")
         need(exact is None or p.raw == exact, f"{p.name}: {p.raw} bytes where {exact} are expected")
         if known:
             need(p.raw <= CEILING.get(p.type, p.raw if exact is not None else 0), f"{p.name}: too long")
             need(p.stored <= p.raw + p.raw // 128 + 512, f"{p.name}: stored length too large")
         return p
 
-    def payload(self, part):
+    def stored(self, part):
         data = self.source.take(part.stored, part.name)
         need(zlib.crc32(data) == part.crc, f"{part.name}: CRC of the payload does not match")
+        return part, data
+
+    def opened(self, part, data):
+        if part.flags & 4:
+            data = self.keys.open(self.pack, part.type, 0, part.header, data, part.name)
         return unzstd(data, part.raw, part.name) if part.flags & 2 else data
+
+    def payload(self, part):
+        return self.opened(*self.stored(part))
 
     def skip_unknown(self, seen):
         """Passes over unknown parts; leaves the header of the next known one pending."""
@@ -167,16 +196,15 @@ class Image:
             if any(data.strip(b"\0") for _, data in pieces):
                 self.complain(f"chunk {number} differs from the copy of a partition table")
 
-    @staticmethod
-    def record_header(header, offset):
-        r = SimpleNamespace(offset=offset)
+    def record_header(self, header, offset):
+        r, tag = SimpleNamespace(offset=offset, header=bytes(header[:88])), seal.TAG if self.sealed else 0
         (_, kind, r.codec, zero, r.number, r.count, r.origin, r.id, raw, r.stored, reserved, r.payload_crc,
          crc) = struct.unpack("<4sBBHQQ16s32sIIQII", header)
         what = f"record at offset {offset}"
         need(crc == zlib.crc32(header[:92]), f"{what}: CRC of the header does not match")
         need(kind == 1, f"{what}: kind {kind} cannot be in a file")
         need(not zero and not reserved and raw == CHUNK, f"{what}: reserved bytes or raw length")
-        need((r.codec == 0 and r.stored == CHUNK) or (r.codec == 1 and 1 <= r.stored < CHUNK),
+        need((r.codec == 0 and r.stored == CHUNK + tag) or (r.codec == 1 and 1 <= r.stored - tag < CHUNK),
              f"{what}: codec {r.codec} with stored length {r.stored}")
         return r
 
@@ -185,9 +213,10 @@ class Image:
         what = f"chunk {r.number}"
         pieces = self.tables.pop(r.number, ())
         need(zlib.crc32(payload) == r.payload_crc, f"{what}: CRC of the payload does not match")
+        payload = self.opened_record(r, payload, what)
         content = unzstd(payload, CHUNK, what) if r.codec else payload
-        need(chunk_id(content) == r.id, f"{what}: the content does not match its id")
-        need(r.id != ZERO_ID, f"{what}: a record of zeros")
+        need(self.ids_of.of(content) == r.id, f"{what}: the content does not match its id")
+        need(r.id != self.ids_of.zero, f"{what}: a record of zeros")
         need(keep(chunk, content, chunk.used) == content, f"{what}: bytes that are not used are not cleared")
         for at, data in pieces:
             need(content[at:at + len(data)] == data, f"{what}: differs from the copy of a partition table")
@@ -232,11 +261,13 @@ class Image:
     def check_ids(self, part):
         """CIDS must list the ids of the records, and the id of zeros for every other present chunk."""
         digest, crc, step, record = hashlib.sha256(), 0, 4096, 0
+        opened = self.payload(part) if self.sealed else None
         for first in range(0, self.core.present, step):
-            block = self.source.take(32 * min(step, self.core.present - first), "CIDS")
+            length = 32 * min(step, self.core.present - first)
+            block = self.source.take(length, "CIDS") if opened is None else opened[32 * first:32 * first + length]
             digest.update(block)
             crc = zlib.crc32(block, crc)
-            expected = bytearray(ZERO_ID * (len(block) // 32))
+            expected = bytearray(self.ids_of.zero * (len(block) // 32))
             while record < len(self.indexes) and self.indexes[record] < first + step:
                 at = 32 * (self.indexes[record] - first)
                 expected[at:at + 32] = self.ids[32 * record:32 * record + 32]
@@ -244,7 +275,7 @@ class Image:
             for at in range(0, len(block), 32) if block != expected else ():
                 if block[at:at + 32] != expected[at:at + 32]:
                     self.complain(f"CIDS: the id of present chunk {first + at // 32} is not that of its content")
-        if crc != part.crc:
+        if crc != part.crc and opened is None:
             self.complain("CIDS: CRC of the payload does not match")
         return digest.digest()
 
@@ -282,8 +313,12 @@ class Image:
                         self.complain(f"chunk {self.numbers[i]}: content in an unreadable range")
                     i += 1
 
+    def opened_record(self, r, payload, what):
+        return self.keys.open(r.origin, b"CHNK", r.count, r.header, payload, what) if self.sealed else payload
+
     def content_at(self, offset):
         self.source.stream.seek(offset)
         r = self.record_header(self.source.take(96, "a record"), offset)
         payload = self.source.take(r.stored, "a record")
+        payload = self.opened_record(r, payload, "a record")
         return unzstd(payload, CHUNK, "a record") if r.codec else payload

@@ -2,7 +2,8 @@
 """Writes small calco images that visit the corners of the format, from docs/format.md alone.
 
 make_sample.py DIR writes NAME.calco for each sample, and NAME.disk0, NAME.disk1, … as a restore must give them
-(bytes that are not used read as zero). It shares no code with the reader except Ed25519.
+(bytes that are not used read as zero); for encrypted ones symmetric.key, recipient.key and passphrase. It shares no code with the reader except
+Ed25519 and what seal.py has of ciphers.
 """
 import ctypes
 import hashlib
@@ -14,6 +15,7 @@ import uuid
 import zlib
 
 import ed25519
+import seal
 
 CHUNK, LEAF, NONE = 262144, 4096, 0xFFFFFFFF
 UNUSED, USED, ZERO = 0, 1, 2
@@ -43,9 +45,9 @@ def zstd(data, level=3):
     return out.raw[:length]
 
 
-def chunk_id(content):
-    leaves = (sha256(content[at:at + LEAF]) for at in range(0, CHUNK, LEAF))
-    return sha256(b"calco chunk v1\0\0" + b"".join(leaves))
+def chunk_id(content, function=sha256):
+    leaves = (function(content[at:at + LEAF]) for at in range(0, CHUNK, LEAF))
+    return function(b"calco chunk v1\0\0" + b"".join(leaves))
 
 
 def text(value):
@@ -150,6 +152,14 @@ def volume(kind, size, parent=NONE, region=NONE, segments=(), arm=(), skipped=()
             + (struct.pack("<I", more["sector"]) if "sector" in more else b""))
 
 
+class Out(bytearray):
+    """The file as it grows; knows whose it is."""
+
+    def __init__(self, sample):
+        super().__init__()
+        self.sample = sample
+
+
 class Sample:
     """Everything one image is made of, and the choices the format leaves to a writer."""
 
@@ -195,14 +205,34 @@ class Sample:
 
     # -- the file --
 
+    def keys_part(self):
+        """Slots as the sample chooses them: (kind, secret); 9 is a kind of a later version."""
+        out, both = b"", self.keys.master + self.keys.id_key
+        for i, (kind, secret) in enumerate(self.choice("slots")):
+            salt = sha256(b"salt %d" % i)[:16]
+            if kind == 3:
+                ephemeral = sha256(b"ephemeral %d" % i)
+                parameters = seal.x25519(ephemeral)
+                public = seal.x25519(secret)
+                key = seal.hkdf(seal.x25519(ephemeral, public), parameters + public, seal.SLOT_X25519)
+            else:
+                parameters = {1: salt, 2: salt + struct.pack("<B3xII", 10, 8, 1), 9: b"later"}[kind]
+                key = seal.slot_key(kind, parameters, secret) if kind < 9 else bytes(32)
+            head = struct.pack("<B3xI", kind, len(parameters)) + parameters
+            out += head + salt[:12] + seal.Gcm(key).seal(salt[:12], both, head)
+        return out
+
     def build(self):
-        out = bytearray()
-        preamble = struct.pack("<8sHHIQQ16s12x", b"\x89CALCO\r\n", 1, self.choice("minor", 0), 64, 0,
+        self.keys = seal.Keys(sha256(b"master"), sha256(b"id key")) if self.choice("slots") else None
+        out = Out(self)
+        preamble = struct.pack("<8sHHIQQ16s12x", b"\x89CALCO\r\n", 1, self.choice("minor", 0), 64, bool(self.keys),
                                self.choice("optional", 0), self.pack)
         out += preamble + struct.pack("<I", zlib.crc32(preamble))
         core = self.core()
         self.part(out, b"CORE", core, compress=self.choice("compress", False))
         self.part(out, b"ENVL", self.envelope(), mandatory=0)
+        if self.keys:
+            self.part(out, b"KEYS", self.keys_part())
         if self.choice("csig"):
             message = b"calco core sig\0\0" + sha256(core)
             self.part(out, b"CSIG", self.signatures(self.choice("csig"), message), mandatory=0)
@@ -231,6 +261,11 @@ class Sample:
         if compress and len(zstd(payload)) < len(payload):
             payload, flags = zstd(payload, 19), flags | 2
         flags |= 0 if decoded is None else 2
+        sample = getattr(out, "sample", None)
+        if sample and sample.keys and kind in seal.SEALED:
+            flags |= 4
+            header = struct.pack("<4sHHQQ", kind, flags, 0, raw, len(payload) + 16)
+            payload = sample.keys.seal(sample.pack, kind, 0, header, payload)
         header = struct.pack("<4sHHQQI", kind, flags, 0, raw, len(payload), zlib.crc32(payload))
         out += header + struct.pack("<I", zlib.crc32(header)) + payload
         return at
@@ -241,7 +276,7 @@ class Sample:
         work = [(number, content) for number, present, content in self.chunks() if present]
         last = max((number for number, content in work if any(content)), default=None)
         for number, content in work:
-            identity = chunk_id(content)
+            identity = chunk_id(content, self.keys.hash if self.keys else sha256)
             ids += identity
             if not any(content):
                 index += bytes(8)
@@ -251,7 +286,11 @@ class Sample:
             if self.choice("copied") and number == last:    # as if copied unchanged from another pack
                 origin, place = sha256(b"another pack")[:16], 1234567
             payload = self.payload(number, content)
-            header = struct.pack("<4sBBHQQ16s32sII8xI", b"CHNK", 1, len(payload) != CHUNK, 0, number, place, origin,
+            codec = len(payload) != CHUNK
+            if self.keys:
+                header = struct.pack("<4sBBHQQ16s32sII8x", b"CHNK", 1, codec, 0, number, place, origin, identity, CHUNK, len(payload) + 16)
+                payload = self.keys.seal(origin, b"CHNK", place, header, payload)
+            header = struct.pack("<4sBBHQQ16s32sII8xI", b"CHNK", 1, codec, 0, number, place, origin,
                                  identity, CHUNK, len(payload), zlib.crc32(payload))
             out += header + struct.pack("<I", zlib.crc32(header)) + payload
             count += 1
@@ -374,14 +413,41 @@ def scatter(region, r):
             region.mark(state, at, min(at + region.granule * r.choice((1, 4, 4)), begin + CHUNK))
 
 
+SYMMETRIC, RECIPIENT, PASSPHRASE = sha256(b"symmetric"), sha256(b"recipient"), b"correct horse"
+SECRETS = [(1, SYMMETRIC)]
+
+
+def sealed():
+    """Encrypted for a key, a recipient, a passphrase and in a way of a later version; a record of another pack; signed."""
+    sample = small()
+    sample.name, sample.pack = "sealed", sha256(b"pack sealed")[:16]
+    choices = dict(slots=[(9, b""), (1, sha256(b"somebody else")), (1, SYMMETRIC), (3, RECIPIENT), (2, PASSPHRASE)], compress=True, copied=True,
+                   csig=[True, False], sigs=[False, True], before_cids=[b"QQAA"], before_indx=[b"QQBB"])
+    sample.choice = choices.get
+    return sample
+
+
+def sealed_raw():
+    """Encrypted chunks that do not shrink."""
+    sample = raw()
+    sample.name, sample.pack = "sealed_raw", sha256(b"pack sealed raw")[:16]
+    sample.choice = dict(codec="raw", zstd_chunks=(3,), slots=[(1, SYMMETRIC)]).get
+    return sample
+
+
 SAMPLES = (tiny, nothing, raw, small, corners)
+SEALED_SAMPLES = (sealed, sealed_raw)
 
 
 def main():
     if len(sys.argv) != 2:
         sys.exit("usage: make_sample.py DIR")
     os.makedirs(sys.argv[1], exist_ok=True)
-    for make in SAMPLES:
+    seal.write_key(os.path.join(sys.argv[1], "symmetric.key"), "calco-secret-symmetric", SYMMETRIC)
+    seal.write_key(os.path.join(sys.argv[1], "recipient.key"), "calco-secret-x25519", RECIPIENT)
+    with open(os.path.join(sys.argv[1], "passphrase"), "wb") as out:
+        out.write(PASSPHRASE + b"\n")
+    for make in SAMPLES + SEALED_SAMPLES:
         sample = make()
         path = os.path.join(sys.argv[1], sample.name)
         files = [(path + ".calco", sample.build())]

@@ -16,6 +16,8 @@ sys.path.insert(0, HERE)
 import calco_reader  # noqa: E402
 import ed25519  # noqa: E402
 import make_sample  # noqa: E402
+import seal as ciphers  # noqa: E402
+from image import Locked  # noqa: E402
 from wire import Damage, Unsupported  # noqa: E402
 
 CHUNK = make_sample.CHUNK
@@ -27,13 +29,15 @@ def run(*arguments, stdin=None):
     return done.returncode, (done.stdout + done.stderr).decode()
 
 
-def check(data, seekable=True):
+def check(data, seekable=True, secrets=()):
     """What `check` finds: the exit status and the messages."""
     found = []
     try:
-        calco_reader.check(io.BytesIO(data), found.append, seekable)
+        calco_reader.check(io.BytesIO(data), found.append, seekable, secrets)
     except Damage as damage:
         found.append(str(damage))
+    except Locked as locked:
+        return 4, [str(locked)]
     except Unsupported as missing:
         return 6, [str(missing)]
     return (3 if found else 0), found
@@ -187,7 +191,7 @@ class Sealed(unittest.TestCase):
         self.finds(pattern, code)
 
     def test_features(self):
-        self.preamble(16, "Q", 1 << 40 | 1, r"bit 0 \(encrypted\), 40 \(unknown\)", 6)
+        self.preamble(16, "Q", 1 << 40 | 1, r"bit 40 \(unknown\)", 6)
 
     def test_major(self):
         self.preamble(8, "H", 2, "major version 2", 6)
@@ -367,6 +371,55 @@ class Signatures(unittest.TestCase):
         self.assertEqual(ed25519.sign(seed, b"\xaf\x82"), signature)
         self.assertTrue(ed25519.verify(public, b"\xaf\x82", signature))
         self.assertFalse(ed25519.verify(public, b"\xaf\x83", signature))
+
+
+class Encrypted(unittest.TestCase):
+    """Encrypted images."""
+
+    def test_gcm_case_16(self):
+        """McGrew and Viega, The Galois/Counter Mode of Operation, appendix B."""
+        gcm = ciphers.Gcm(bytes.fromhex("feffe9928665731c6d6a8f9467308308" * 2))
+        text = bytes.fromhex("d9313225f88406e5a55909c5aff5269a86a7a9531534f7da2e4c303d8a318a72"
+                             "1c3c0c95956809532fcf0e2449a6b525b16aedf5aa0de657ba637b39")
+        out = gcm.seal(bytes.fromhex("cafebabefacedbaddecaf888"), text, bytes.fromhex("feedfacedeadbeeffeedfacedeadbeefabaddad2"))
+        self.assertEqual(out.hex(), "522dc1f099567d07f47f37a32a84427d643a8cdcbfe5c0c97598a2bd2555d1aa"
+                                    "8cb08e48590dbb3da7b08b1056828838c5f61e6393ba7a0abcc9f66276fc6ece0f4e1768cddf8853bb2d551b")
+
+    def test_hkdf_case_1(self):
+        self.assertEqual(ciphers.hkdf(b"\x0b" * 22, bytes(range(13)), bytes(range(0xf0, 0xfa)), 42).hex(),
+                         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865")
+
+    def test_x25519(self):
+        bob = bytes.fromhex("5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb")
+        alice = bytes.fromhex("8520f0098930a754748b7ddcb43ef75a0dbf3a0d26381af4eba4a98eaa9b4e6a")
+        self.assertEqual(ciphers.x25519(bob).hex(), "de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f")
+        self.assertEqual(ciphers.x25519(bob, alice).hex(), "4a5d9d5ba4ce2de1728e3bf480350f25e07e21c947d19e3376f09b3c1e161742")
+
+    def test_each_key(self):
+        image = make_sample.sealed().build()
+        for secret in ((1, make_sample.SYMMETRIC), (3, make_sample.RECIPIENT), (2, make_sample.PASSPHRASE)):
+            self.assertEqual(check(image, secrets=[secret]), (0, []))
+        for secrets in ((), [(1, bytes(32))], [(3, make_sample.SYMMETRIC)], [(2, b"wrong horse")]):
+            self.assertEqual(check(image, secrets=secrets)[0], 4)
+
+    def test_every_third_byte(self):
+        sample = make_sample.tiny()
+        sample.name, sample.choice = "sealed_tiny", dict(slots=[(1, make_sample.SYMMETRIC)], csig=[True], sigs=[True]).get
+        image = sample.build()
+        self.assertEqual(check(image, secrets=make_sample.SECRETS), (0, []))
+        for at in range(0, len(image), 3):
+            changed = bytearray(image)
+            changed[at] ^= 0x10
+            self.assertNotEqual(check(bytes(changed), secrets=make_sample.SECRETS)[0], 0, f"byte {at} goes unnoticed")
+
+    def test_clear_text(self):
+        """A part or record in clear in an encrypted image is damage."""
+        image, plain = make_sample.sealed_raw().build(), make_sample.raw().build()
+        places = {kind: (begin, end) for kind, begin, _, end in pieces(plain)}
+        for kind, begin, _, end in pieces(image):
+            if kind in ciphers.SEALED or kind == b"CHNK":
+                clear = plain[places[kind][0]:places[kind][1]]
+                self.assertEqual(check(image[:begin] + clear + image[end:], secrets=make_sample.SECRETS)[0], 3, kind)
 
 
 class Command(unittest.TestCase):

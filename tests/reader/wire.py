@@ -26,19 +26,21 @@ def sha256(data):
 
 
 ZERO_CHUNK, ZERO_LEAF = bytes(CHUNK), bytes(LEAF)
-ZERO_LEAF_HASH = sha256(ZERO_LEAF)
 
 
-def chunk_id(content):
-    """§1: the hash over the hashes of the 64 leaves."""
-    outer = hashlib.sha256(b"calco chunk v1\0\0")
-    for at in range(0, CHUNK, LEAF):
-        leaf = content[at:at + LEAF]
-        outer.update(ZERO_LEAF_HASH if leaf == ZERO_LEAF else sha256(leaf))
-    return outer.digest()
+class Ids:
+    """§1: the hash over the hashes of the 64 leaves; of an encrypted image both are keyed (§8)."""
+
+    def __init__(self, function=sha256):
+        self.hash, self.zero_leaf = function, function(ZERO_LEAF)
+        self.zero = self.of(ZERO_CHUNK)
+
+    def of(self, content):
+        leaves = (content[at:at + LEAF] for at in range(0, CHUNK, LEAF))
+        return self.hash(b"calco chunk v1\0\0" + b"".join(self.zero_leaf if leaf == ZERO_LEAF else self.hash(leaf) for leaf in leaves))
 
 
-ZERO_ID = chunk_id(ZERO_CHUNK)
+IDS = Ids()
 
 
 def load_zstd():

@@ -8,9 +8,10 @@
  *   flip IMAGE cut STEP        cut at the borders of every STEP-th part or record, and a byte beside; as a file and through a pipe
  *   flip IMAGE restore STEP    every STEP-th bit of payloads: restore must write nothing of that chunk and not arm the target
  *
- * The image must be whole. Works on a copy in memory, in two processes. Exit 1 when anything went unnoticed.
+ * With a key file as the last argument the image may be encrypted. It must be whole. Works on a copy in memory, in two processes. Exit 1 when anything went unnoticed.
  */
 #include "base/arith.h"
+#include "imager/image/access.h"
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
 #include "imager/job/job.h"
@@ -49,6 +50,8 @@ struct flip {
 	const struct img_manifest *m;
 	int fd;                  /* a file in memory with the image in it */
 	char path[64];
+	struct key key;
+	struct img_access access; /* all zero: no key */
 	uint64_t step, done, failed;
 	unsigned process;
 };
@@ -94,7 +97,7 @@ static void locate(struct flip *f, struct piece *p, const struct img_cursor *at)
 
 static void find_pieces(struct flip *f, struct img_reader *r)
 {
-	uint8_t *payload = malloc(CHUNK_SIZE);
+	uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
 	struct err e = ERR_INIT;
 	struct img_record rec;
 
@@ -158,7 +161,7 @@ static void *feed_main(void *arg)
 /* verify_run on the file in memory, or on bytes through a pipe. */
 static int verify(const struct flip *f, const uint8_t *bytes, size_t len, bool from_pipe, struct verify_result *ret, struct err *e)
 {
-	struct verify_options o = { .image = f->path, .in_fd = -1, .threads = 1 };
+	struct verify_options o = { .image = f->path, .in_fd = -1, .threads = 1, .access = &f->access };
 	struct feed feed = { .bytes = bytes, .len = len };
 	pthread_t thread;
 	int p[2];
@@ -296,7 +299,7 @@ static void check_restore(struct flip *f, uint64_t at, unsigned bit, const struc
 	struct blk_sink *sinks[] = { &s->base };
 	const char *disks[] = { "memory" };
 	char state[80];
-	struct restore_options o = { .image = f->path, .disks = disks, .nr_disks = 1, .threads = 2, .sinks = sinks, .state_file = state };
+	struct restore_options o = { .image = f->path, .disks = disks, .nr_disks = 1, .threads = 2, .sinks = sinks, .state_file = state, .access = &f->access };
 	struct restore_result r;
 	struct err e = ERR_INIT;
 
@@ -364,6 +367,11 @@ int main(int argc, char **argv)
 
 	if (argc < 3 || !f.step)
 		die("usage: flip IMAGE verify|random|pipe|cut|restore [NUMBER]");
+	if (argc > 4) {
+		if (key_read(argv[4], &f.key, &e) < 0)
+			die(e.msg);
+		f.access.keys = (struct img_keys){ .keys = &f.key, .nr_keys = 1 };
+	}
 	signal(SIGPIPE, SIG_IGN);
 	/* Buffers of each run come from the heap again: asking the kernel for them takes longer than all else. */
 	mallopt(M_MMAP_THRESHOLD, 1 << 28);
@@ -371,7 +379,7 @@ int main(int argc, char **argv)
 	f.image = read_file(argv[1], &f.len);
 	f.image = realloc(f.image, f.len + 1);
 	f.image[f.len] = 0;
-	struct img_reader *r = img_reader_open(argv[1], -1, NULL, &e);
+	struct img_reader *r = img_reader_open_with(argv[1], -1, &f.access, NULL, &e);
 	if (!r)
 		die(e.msg);
 	f.m = img_reader_manifest(r);

@@ -13,6 +13,22 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+static inline struct img_manifest *plain_manifest(uint64_t size, enum ext_state state)
+{
+	struct err e = ERR_INIT;
+	struct img_manifest *m = img_manifest_new(&e);
+
+	strcpy(m->name, "plain");
+	m->disks = calloc(m->nr_disks = 1, sizeof(*m->disks));
+	m->regions = calloc(m->nr_regions = 1, sizeof(*m->regions));
+	m->disks[0] = (struct img_disk){ .size = size, .sector_size = 512 };
+	m->regions[0] = (struct img_region){ .len = size, .kind = 3, .map = cmap_new(size, 12, &e) };
+	ok(cmap_add(m->regions[0].map, 0, size, state, &e), &e);
+	cmap_freeze(m->regions[0].map);
+	img_manifest_number(m);
+	return m;
+}
+
 /* chunk_wanted - the content of a chunk, byte by byte as the format defines it */
 static inline void chunk_wanted(const struct img_manifest *m, size_t region, uint64_t i, const uint8_t *disk, uint8_t *ret)
 {
@@ -28,9 +44,9 @@ static inline void chunk_wanted(const struct img_manifest *m, size_t region, uin
 static inline int write_image(struct img_manifest *m, uint8_t *const *disks, const char *path, int fd, struct err *e)
 {
 	AUTO(img_writer) struct img_writer *w = img_writer_open(path, fd, m, NULL, e);
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(1, e);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(m->seal, 1, e);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
-	AUTO_FREE uint8_t *packed = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *packed = malloc(CHUNK_PAYLOAD_MAX);
 	struct img_cursor c;
 
 	if (!w)
@@ -47,6 +63,10 @@ static inline int write_image(struct img_manifest *m, uint8_t *const *disks, con
 				ok(chunk_recheck(codec, packed, len, content, e), e);
 		}
 		const uint8_t *stored = kind == CODEC_RAW ? content : packed;
+		if (m->seal && !is_zero) {
+			ok(chunk_seal(codec, m->pack_id, c.chunk, c.present, id, kind, stored, len, packed, &len, e), e);
+			stored = packed;
+		}
 		if (img_writer_put(w, c.chunk, id, kind, is_zero ? NULL : stored, len, is_zero ? 0 : crc32_of(stored, len), e) < 0)
 			return -1;
 	}

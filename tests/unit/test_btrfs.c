@@ -93,6 +93,23 @@ static void check_info(const struct opened *o, const char *label)
 	}
 }
 
+/* Under load some kernels leave the parity of RAID5 wrong: what btrfs-progs find wrong before anything was done is made again. */
+static void make_source(const struct btrfs_case *t)
+{
+	for (unsigned attempt = 0;; attempt++) {
+		attach(t->nr, t->mib);
+		mkfs(t->options);
+		fill(t->mount);
+		if (t->after[0])
+			SH("%s", t->after);
+		unmount();
+		if (sh("btrfs check --readonly --check-data-csum $(head -n 1 loops)") == 0)
+			return;
+		show_log();
+		ck_assert_msg(attempt < 3, "the kernel makes no sound file system here");
+	}
+}
+
 START_TEST(copy_is_whole)
 {
 	const struct btrfs_case *t = &cases[_i];
@@ -101,12 +118,7 @@ START_TEST(copy_is_whole)
 
 	if (!can_mount)
 		return;
-	attach(t->nr, t->mib);
-	mkfs(t->options);
-	fill(t->mount);
-	if (t->after[0])
-		SH("%s", t->after);
-	unmount();
+	make_source(t);
 	open_clean(&o, t->order);
 	check_info(&o, strstr(t->options, "scratch") ? "scratch" : "");
 	compare_with_progs(&o, t->order);

@@ -107,6 +107,33 @@ static void compare(struct hash_lanes *l, struct hasher *h, const uint8_t *const
 	ck_assert_mem_eq(got[n], want, HASH_SIZE);
 }
 
+/* RFC 4231, test cases 1 and 2: a key that is shorter than 32 bytes is the same with zeros behind it. */
+START_TEST(hmac_published)
+{
+	static const struct { const char *key; size_t key_len; const char *data; size_t len; const char *want; } cases[] = {
+		{ "\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b", 20, "Hi There", 8,
+			"b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7" },
+		{ "Jefe", 4, "what do ya want for nothing?", 28, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843" },
+	};
+	struct err e = ERR_INIT;
+
+	for (size_t i = 0; i < 2; i++) {
+		uint8_t key[HASH_SIZE] = { 0 }, got[1][HASH_SIZE];
+		const uint8_t *data[] = { (const uint8_t *)cases[i].data };
+		memcpy(key, cases[i].key, cases[i].key_len);
+		AUTO(hasher) struct hasher *h = hasher_new_keyed(key, &e);
+		AUTO(hash_lanes) struct hash_lanes *l = hash_lanes_new_keyed(key, &e);
+		for (int again = 0; again < 2; again++) {
+			hash_one(h, cases[i].data, cases[i].len, got[0]);
+			check_hex(got[0], cases[i].want);
+		}
+		ck_assert_int_eq(hash_lanes_run(l, data, cases[i].len, 1, got, &e), 0);
+		check_hex(got[0], cases[i].want);
+		ck_assert_int_eq(hasher_check(h, &e), 0);
+	}
+}
+END_TEST
+
 START_TEST(lanes_equal_one_after_the_other)
 {
 	static const size_t lens[] = {1, 3, 55, 56, 57, 63, 64, 65, 119, 120, 128, 2064, 4095, 4096, 4097, MAX_LEN};
@@ -115,8 +142,9 @@ START_TEST(lanes_equal_one_after_the_other)
 	const uint8_t *data[MAX_MESSAGES];
 	struct err e = ERR_INIT;
 	uint32_t x = 1;
-	AUTO(hasher) struct hasher *h = hasher_new(&e);
-	AUTO(hash_lanes) struct hash_lanes *l = hash_lanes_new(&e);
+	const uint8_t *key = _i ? (const uint8_t *)"a key of thirty-two bytes, no less" : NULL;
+	AUTO(hasher) struct hasher *h = hasher_new_keyed(key, &e);
+	AUTO(hash_lanes) struct hash_lanes *l = hash_lanes_new_keyed(key, &e);
 
 	ck_assert_ptr_nonnull(h);
 	ck_assert_ptr_nonnull(l);
@@ -143,7 +171,8 @@ int main(void)
 	tcase_add_test(tc, published_values);
 	tcase_add_test(tc, crc32c_published);
 	tcase_add_test(tc, blake2b_published);
-	tcase_add_test(tc, lanes_equal_one_after_the_other);
+	tcase_add_test(tc, hmac_published);
+	tcase_add_loop_test(tc, lanes_equal_one_after_the_other, 0, 2);
 	suite_add_tcase(s, tc);
 	srunner_run_all(sr, CK_ENV);
 	failed = srunner_ntests_failed(sr);
