@@ -136,7 +136,7 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 {
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
 	char id[33], hex[33], new[64], path[64];
-	struct file_out out;
+	struct file_out out = { .fd = -1 };
 
 	if (!codec || repo_random_id(id, e) < 0)
 		return -1;
@@ -148,7 +148,7 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, new);
-	int made = file_out_open(&out, fd, new, NULL, e);
+	int made = repo_lock_file(fd, new, e) < 0 ? -1 : file_out_open(&out, fd, new, NULL, e); /* held: who adopts leaves it alone */
 	if (made == 0)
 		made = write_lists(r, all, pack, codec, &out, p, e);
 	file_out_close(&out);
