@@ -119,7 +119,8 @@ void show_locked(struct out *o, const struct img_locked *l)
 	out_bool(o, "locked", NULL, true);
 	out_line(o, "  LOCKED       encrypted; --key FILE or --passphrase-file FILE shows what it holds");
 	show_slots(o, &l->slots);
-	out_bytes(o, "core_bytes", "description", l->core_bytes);
+	if (l->core_bytes) /* not of a repository */
+		out_bytes(o, "core_bytes", "description", l->core_bytes);
 	if (l->file_bytes)
 		out_bytes(o, "image_bytes", "image size", l->file_bytes);
 }

@@ -13,6 +13,7 @@
 #include "imager/image/keys.h"
 #include "imager/image/manifest.h"
 #include "imager/job/job.h"
+#include "imager/repo/repo.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -49,9 +50,9 @@ static const struct opt options[] = {
 	{ .name = "skip-volatile", .kind = OPT_FLAG, .offset = FIELD(skip_volatile),
 		.help = "leave out what page, swap and hibernation files hold, but for their heads" },
 	{ .name = "key", .kind = OPT_LIST, .offset = FIELD(key), .value = "FILE",
-		.help = "encrypt the image for this key: symmetric, or a recipient's public one (see 'calco key'); repeatable: any of them opens it" },
+		.help = "encrypt the image for this key: symmetric, or a recipient's public one (see 'calco key'); repeatable: any of them opens it; of DIR::NAME: open the encrypted repository with this secret key" },
 	{ .name = "passphrase-file", .kind = OPT_TEXT, .offset = FIELD(passphrase_file), .value = "FILE",
-		.help = "encrypt the image for the passphrase in this file" },
+		.help = "encrypt the image for the passphrase in this file; of DIR::NAME: open the encrypted repository with it" },
 	{ .name = "sign", .kind = OPT_TEXT, .offset = FIELD(sign), .value = "FILE", .help = "sign the image with this secret key (see 'calco key')" },
 	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
 		.help = "sector size of a plain file (default: from its partition table)", .min = 512, .max = 4096 },
@@ -281,7 +282,8 @@ static int run(struct invocation *inv, struct err *e)
 		return -1;
 	fill_options(a, disks, image, &o);
 	AUTO(access) struct access *access = access_open(&none, e);
-	if (!access || access_keys(access, &a->key, a->passphrase_file, true, e) < 0)
+	bool may_seal = !image || !repo_is_name(image); /* a repository is opened, not made */
+	if (!access || access_keys(access, &a->key, a->passphrase_file, may_seal, e) < 0)
 		return -1;
 	if (img_keys_given(&access->a.keys))
 		o.keys = &access->a.keys;

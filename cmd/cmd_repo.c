@@ -21,13 +21,23 @@ static const struct opt options[] = {
 		.help = "check: look at so many of the records only, chosen by chance", .min = 1, .max = 100 },
 	{ .name = "time-limit", .kind = OPT_NUMBER, .offset = offsetof(struct repo_args, time_limit), .value = "SECONDS",
 		.help = "check: stop looking at records after so long", .min = 1, .max = 31536000 },
+	{ .name = "key", .kind = OPT_LIST, .offset = offsetof(struct repo_args, access.key), .value = "FILE",
+		.help = "init: encrypt everything for this key, symmetric or a recipient's public one; else: open an encrypted repository with the secret key; repeatable" },
+	{ .name = "passphrase-file", .kind = OPT_TEXT, .offset = offsetof(struct repo_args, access.passphrase_file), .value = "FILE",
+		.help = "the same with the passphrase in this file" },
+	{ .name = "add-key", .kind = OPT_LIST, .offset = offsetof(struct repo_args, add_key), .value = "FILE",
+		.help = "keys: let this key, symmetric or a recipient's public one, open the repository too; repeatable" },
+	{ .name = "add-passphrase-file", .kind = OPT_TEXT, .offset = offsetof(struct repo_args, add_passphrase_file), .value = "FILE",
+		.help = "keys: let the passphrase in this file open it too" },
+	{ .name = "remove-slot", .kind = OPT_LIST, .offset = offsetof(struct repo_args, remove_slot), .value = "N",
+		.help = "keys: what opens slot N does not open it any more; repeatable" },
 	OPT_JSON,
 	OPT_PROGRESS,
 	{ .name = NULL },
 };
 
 /* Options that only some verbs know. */
-enum repo_option { FOR_DELETE = 1, FOR_DRY_RUN = 2, FOR_PRUNE = 4, FOR_CHECK = 8 };
+enum repo_option { FOR_DELETE = 1, FOR_DRY_RUN = 2, FOR_PRUNE = 4, FOR_CHECK = 8, FOR_KEYS = 16 };
 
 /* What can be done, with how many operands behind the folder, and which options mean something. */
 static const struct verb {
@@ -45,6 +55,7 @@ static const struct verb {
 	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .run = repo_verb_prune },
 	{ .name = "check", .behind = "", .options = FOR_CHECK, .run = repo_verb_check },
 	{ .name = "stats", .behind = "", .run = repo_verb_stats },
+	{ .name = "keys", .behind = "", .options = FOR_KEYS, .run = repo_verb_keys },
 };
 
 static int check_options(const struct verb *v, const struct repo_args *a, struct err *e)
@@ -62,6 +73,9 @@ static int check_options(const struct verb *v, const struct repo_args *a, struct
 		{ "rebuild-index", a->rebuild_index, FOR_CHECK },
 		{ "sample", a->sample.given, FOR_CHECK },
 		{ "time-limit", a->time_limit.given, FOR_CHECK },
+		{ "add-key", a->add_key.nr, FOR_KEYS },
+		{ "add-passphrase-file", a->add_passphrase_file, FOR_KEYS },
+		{ "remove-slot", a->remove_slot.nr, FOR_KEYS },
 	};
 
 	for (size_t i = 0; i < sizeof(given) / sizeof(given[0]); i++)
@@ -103,7 +117,8 @@ const struct cmd cmd_repo = {
 		"  rm DIR NAME@N...      remove versions; never one that has a tag\n"
 		"  prune DIR             take away what no version needs any more\n"
 		"  check DIR             is everything there, and what it was?\n"
-		"  stats DIR             how much it holds, and how much room that takes",
+		"  stats DIR             how much it holds, and how much room that takes\n"
+		"  keys DIR              what opens an encrypted one; add and remove keys",
 	.options = options,
 	.args_size = sizeof(struct repo_args),
 	.min_operands = 2,

@@ -89,7 +89,7 @@ int repo_verb_check(struct invocation *inv, struct err *e)
 	const struct repo_args *a = inv->args;
 	struct check_options o = { .read_data = a->read_data, .sample = a->sample.given ? (unsigned)a->sample.n : 100, .seconds = a->time_limit.n,
 		.rebuild_index = a->rebuild_index };
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, false, e);
 	struct check_result result;
 	struct progress_ui ui;
 

@@ -17,11 +17,30 @@
 #include <string.h>
 #include <sys/stat.h>
 
+struct repo *repo_verb_open(const struct invocation *inv, bool may_be_locked, struct err *e)
+{
+	const struct repo_args *a = inv->args;
+	AUTO(access) struct access *access = access_open(&a->access, e);
+	AUTO(repo) struct repo *r = access ? repo_open(inv->operands[1], e) : NULL;
+
+	if (!r)
+		return NULL;
+	if ((!may_be_locked || img_keys_given(&access->a.keys)) && repo_use_keys(r, &access->a, e) < 0)
+		return NULL;
+	return take(&r);
+}
+
 int repo_verb_init(struct invocation *inv, struct err *e)
 {
+	const struct repo_args *a = inv->args;
+	const struct access_args none = { .passphrase_file = NULL };
 	const char *dir = inv->operands[1];
+	AUTO(access) struct access *access = access_open(&none, e);
 
-	if (repo_init(dir, e) < 0)
+	if (!access || access_keys(access, &a->access.key, a->access.passphrase_file, true, e) < 0)
+		return -1;
+	bool is_sealed = img_keys_given(&access->a.keys);
+	if (repo_init(dir, is_sealed ? &access->a.keys : NULL, e) < 0)
 		return -1;
 	AUTO(repo) struct repo *r = repo_open(dir, e);
 	if (!r)
@@ -29,8 +48,9 @@ int repo_verb_init(struct invocation *inv, struct err *e)
 	out_result(inv->out);
 	out_str(inv->out, "repository", NULL, dir);
 	out_hex(inv->out, "id", r->id, sizeof(r->id));
-	out_line(inv->out, "made the repository '%s'", dir);
-	out_line(inv->out, "next: calco capture /dev/sdX %s::NAME", dir);
+	out_bool(inv->out, "encrypted", NULL, is_sealed);
+	out_line(inv->out, "made the %srepository '%s'", is_sealed ? "encrypted " : "", dir);
+	out_line(inv->out, "next: calco capture /dev/sdX %s::NAME%s", dir, !is_sealed ? "" : a->access.key.nr ? " --key FILE" : " --passphrase-file FILE");
 	return 0;
 }
 
@@ -71,7 +91,8 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 		disk_bytes += m->disks[i].size;
 	out_cell_str(t, v->name);
 	out_cell_u64(t, v->number);
-	out_cell_str(t, m ? "complete" : "damaged");
+	bool is_locked = !m && !strcmp(e.reason, "locked");
+	out_cell_str(t, m ? "complete" : is_locked ? "locked" : "damaged");
 	out_cell_bool(t, m);
 	out_cell_str(t, m ? text_time(m->created, true, text) : NULL);
 	out_cell_str(t, m ? text_time(m->created, false, text) : NULL);
@@ -79,7 +100,10 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 	if (!m) {
 		for (unsigned i = 0; i < 3; i++)
 			out_cell_none(t);
-		out_cell_str(t, e.msg);
+		if (is_locked)
+			out_cell_none(t);
+		else
+			out_cell_str(t, e.msg);
 		return;
 	}
 	out_cell_bytes(t, disk_bytes);
@@ -104,7 +128,7 @@ static void list_tags_json(struct out *out, const struct repo_tag *tags, size_t 
 int repo_verb_list(struct invocation *inv, struct err *e)
 {
 	const char *name = inv->nr_operands > 2 ? inv->operands[2] : NULL;
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, true, e);
 	AUTO_FREE struct repo_version *list = NULL;
 	AUTO_FREE struct repo_tag *tags = NULL;
 	size_t nr, nr_tags;
@@ -118,6 +142,7 @@ int repo_verb_list(struct invocation *inv, struct err *e)
 		return -1;
 	out_result(inv->out);
 	out_str(inv->out, "repository", NULL, r->dir);
+	out_bool(inv->out, "encrypted", NULL, r->slots);
 	out_table_begin(&t, inv->out, "versions", columns, sizeof(columns) / sizeof(columns[0]));
 	for (size_t i = 0; i < nr; i++) {
 		char words[1024];
@@ -128,6 +153,8 @@ int repo_verb_list(struct invocation *inv, struct err *e)
 	list_tags_json(inv->out, tags, nr_tags);
 	if (!nr)
 		out_line(inv->out, "no %s in '%s'", name ? "such image" : "images", r->dir);
+	else if (r->slots && !r->seal)
+		out_line(inv->out, "encrypted: --key FILE or --passphrase-file FILE shows what they hold");
 	return 0;
 }
 
@@ -151,7 +178,7 @@ int repo_verb_tag(struct invocation *inv, struct err *e)
 {
 	const struct repo_args *a = inv->args;
 	const char *tag = inv->operands[3];
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, true, e);
 	struct repo_version v;
 
 	if (!r || repo_lock(r, &signals_only, e) < 0 || find_version(r, inv->operands[2], false, &v, e) < 0)
@@ -173,7 +200,7 @@ int repo_verb_rm(struct invocation *inv, struct err *e)
 {
 	const struct repo_args *a = inv->args;
 	size_t nr = inv->nr_operands - 2;
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, true, e);
 	AUTO_FREE struct repo_version *list = alloc_array(nr, sizeof(*list));
 
 	if (!list)
@@ -225,7 +252,7 @@ int repo_verb_prune(struct invocation *inv, struct err *e)
 {
 	const struct repo_args *a = inv->args;
 	struct prune_options o = { .max_unused = a->max_unused.given ? (unsigned)a->max_unused.n : 25, .unfinished = a->unfinished, .dry_run = a->dry_run };
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, false, e);
 	struct prune_result result;
 	struct progress_ui ui;
 
@@ -264,7 +291,7 @@ static void report_stats(struct out *out, const struct repo *r, const struct rep
 int repo_verb_stats(struct invocation *inv, struct err *e)
 {
 	const struct repo_args *a = inv->args;
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, false, e);
 	struct repo_stats stats;
 	struct progress_ui ui;
 
@@ -281,7 +308,7 @@ int repo_verb_stats(struct invocation *inv, struct err *e)
 /* What "calco info" shows, and what the version shares. */
 int repo_verb_show(struct invocation *inv, struct err *e)
 {
-	AUTO(repo) struct repo *r = repo_open(inv->operands[1], e);
+	AUTO(repo) struct repo *r = repo_verb_open(inv, false, e);
 	struct repo_version v;
 
 	if (!r || repo_take_lease(r, false, e) < 0 || find_version(r, inv->operands[2], false, &v, e) < 0)

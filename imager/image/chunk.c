@@ -225,27 +225,16 @@ static int faulty_machine(struct err *e)
 	return err_hint(e, "test the memory of this machine (memtest86+); nothing wrong was stored");
 }
 
-/* The header as the record will have it, but for the checksums. */
-static void put_head(uint8_t head[FMT_RECORD_SIZE], const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
-	uint32_t stored_len)
-{
-	struct fmt_record r = { .kind = FMT_WHOLE, .codec = codec, .raw_len = CHUNK_SIZE, .chunk = chunk, .number = number, .stored_len = stored_len };
-
-	memcpy(r.origin, pack_id, 16);
-	memcpy(r.id, id, IMG_ID_SIZE);
-	fmt_put_record(head, &r);
-}
-
-int chunk_seal(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
-	const uint8_t *in, uint32_t len, uint8_t *out, uint32_t *ret_len, struct err *e)
+int chunk_seal(struct chunk_codec *c, struct fmt_record *r, const uint8_t *in, uint8_t *out, struct err *e)
 {
 	uint8_t head[FMT_RECORD_SIZE];
+	struct seal_what w = { .pack_id = r->origin, .type = "CHNK", .number = r->number, .head = head, .head_len = FMT_RECORD_AAD };
+	uint32_t len = r->stored_len;
 
-	put_head(head, pack_id, chunk, number, id, codec, len + SEAL_TAG_SIZE);
-	struct seal_what w = { .pack_id = pack_id, .type = "CHNK", .number = number, .head = head, .head_len = FMT_RECORD_AAD };
 	if (!c->box)
 		return err_set(e, ERR_FAILED, 0, "a chunk was to be encrypted without a key");
-	*ret_len = len + SEAL_TAG_SIZE;
+	r->stored_len += SEAL_TAG_SIZE;
+	fmt_put_record(head, r);
 	return seal_close(c->box, &w, in, len, out, e);
 }
 
@@ -264,15 +253,34 @@ int chunk_open(struct chunk_codec *c, const uint8_t *head, const uint8_t *stored
 	return 0;
 }
 
-int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
-	const uint8_t *sealed, uint32_t len, const uint8_t *content, struct err *e)
+int chunk_payload(struct chunk_codec *c, struct fmt_record *r, const uint8_t *stored, const uint8_t **ret, struct err *e)
 {
 	uint8_t head[FMT_RECORD_SIZE];
+
+	*ret = stored;
+	if (!c->box)
+		return 0;
+	fmt_put_record(head, r); /* every field is in r: what is reserved is zero, or it would not have been read */
+	return chunk_open(c, head, stored, r->stored_len, ret, &r->stored_len, e);
+}
+
+int chunk_recheck_sealed(struct chunk_codec *c, const struct fmt_record *r, const uint8_t *sealed, const uint8_t *content, struct err *e)
+{
+	struct fmt_record head = *r;
 	const uint8_t *payload;
 
-	put_head(head, pack_id, chunk, number, id, codec, len);
-	if (chunk_open(c, head, sealed, len, &payload, &len, e) == 0 && chunk_unpack(c, codec, payload, len, c->scratch, e) == 0 &&
+	if (chunk_payload(c, &head, sealed, &payload, e) == 0 && chunk_unpack(c, r->codec, payload, head.stored_len, c->scratch, e) == 0 &&
 		!memcmp(c->scratch, content, CHUNK_SIZE))
+		return 0;
+	return faulty_machine(e);
+}
+
+int chunk_recheck_payload(struct chunk_codec *c, const struct fmt_record *r, const uint8_t *sealed, const uint8_t *payload, struct err *e)
+{
+	struct fmt_record head = *r;
+	const uint8_t *opened;
+
+	if (chunk_payload(c, &head, sealed, &opened, e) == 0 && !memcmp(opened, payload, head.stored_len))
 		return 0;
 	return faulty_machine(e);
 }

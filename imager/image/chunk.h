@@ -20,6 +20,7 @@ enum chunk_codec_id { CODEC_RAW = 0, CODEC_ZSTD = 1 };
 
 /* What one thread needs to hash, pack and unpack chunks. */
 struct chunk_codec;
+struct fmt_record;
 struct kept_records;
 
 /* @level: zstd level for packing; 0: only hashing and unpacking are needed */
@@ -44,12 +45,11 @@ int chunk_pack(struct chunk_codec *c, const uint8_t *content, uint8_t *out, uint
 int chunk_unpack(struct chunk_codec *c, uint8_t codec, const uint8_t *stored, uint32_t stored_len, uint8_t *content, struct err *e);
 
 /*
- * chunk_seal - encrypt what chunk_pack() made, or the content itself
- * @pack_id, @chunk, @number: of the record it will be; @id: of the content
+ * chunk_seal - encrypt the payload of a record: what chunk_pack() made, the content itself, or what composes it
+ * @r: the record's header as it will be, but for its CRC; its stored length is that of in, and becomes that of out
  * @out: CHUNK_PAYLOAD_MAX bytes; may be in
  */
-int chunk_seal(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
-	const uint8_t *in, uint32_t len, uint8_t *out, uint32_t *ret_len, struct err *e);
+int chunk_seal(struct chunk_codec *c, struct fmt_record *r, const uint8_t *in, uint8_t *out, struct err *e);
 
 /*
  * chunk_open - decrypt a record's payload
@@ -59,12 +59,20 @@ int chunk_seal(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk,
  */
 int chunk_open(struct chunk_codec *c, const uint8_t *head, const uint8_t *stored, uint32_t len, const uint8_t **ret, uint32_t *ret_len, struct err *e);
 
+/*
+ * chunk_payload - a record's payload as chunk_unpack() and composed_parse() take it, whether the image is encrypted or not
+ * @r: its header; of an encrypted image the stored length becomes what is left without the tag
+ *
+ * *ret is stored itself, or lives in the codec until its next use. ERR_CORRUPT.
+ */
+int chunk_payload(struct chunk_codec *c, struct fmt_record *r, const uint8_t *stored, const uint8_t **ret, struct err *e);
+
 /* chunk_recheck - does a packed chunk unpack to this content? ERR_FAILED if not: memory or the compressor is broken. */
 int chunk_recheck(struct chunk_codec *c, const uint8_t *packed, uint32_t len, const uint8_t *content, struct err *e);
 
-/* chunk_recheck_sealed - the same of what chunk_seal() made, with what it was given */
-int chunk_recheck_sealed(struct chunk_codec *c, const uint8_t pack_id[16], uint64_t chunk, uint64_t number, const uint8_t id[IMG_ID_SIZE], uint8_t codec,
-	const uint8_t *sealed, uint32_t len, const uint8_t *content, struct err *e);
+/* chunk_recheck_sealed - the same of what chunk_seal() made of a whole chunk; chunk_recheck_payload - and of any payload, which is given to compare */
+int chunk_recheck_sealed(struct chunk_codec *c, const struct fmt_record *r, const uint8_t *sealed, const uint8_t *content, struct err *e);
+int chunk_recheck_payload(struct chunk_codec *c, const struct fmt_record *r, const uint8_t *sealed, const uint8_t *payload, struct err *e);
 
 /*
  * chunk_leaves - the hash of each leaf of a content, those of zero leaves included

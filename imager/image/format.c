@@ -16,12 +16,17 @@ bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len)
 
 bool fmt_is_sealed(const char *type)
 {
-	static const char list[][5] = { "CORE", "ENVL", "CIDS", "BADR", "INDX" };
+	static const char list[][5] = { "CORE", "ENVL", "CIDS", "BADR", "INDX", "LOCS", "PTOC" };
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		if (!strcmp(type, list[i]))
 			return true;
 	return false;
+}
+
+bool fmt_is_table(const char *type)
+{
+	return !strcmp(type, "LOCS") || !strcmp(type, "PTOC");
 }
 
 /* The library may know older formats by other magic numbers; none of them belongs into an image. */

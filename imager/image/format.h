@@ -72,8 +72,9 @@ struct fmt_trailer {
 /* fmt_ratio_ok - may a part of this type be compressed from raw_len to stored_len? INDX may always: its length follows from the ids. */
 bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len);
 
-/* fmt_is_sealed - is this part encrypted in an encrypted image? */
+/* fmt_is_sealed - is this part encrypted in an encrypted image? fmt_is_table - and with a key of its own, whose salt stands before it? */
 bool fmt_is_sealed(const char *type);
+bool fmt_is_table(const char *type);
 
 /* fmt_is_frame - is this exactly one zstd frame (RFC 8878 §3.1.1) without a dictionary, whose content size is raw_len? */
 bool fmt_is_frame(const uint8_t *p, size_t len, size_t raw_len);

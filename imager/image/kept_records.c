@@ -3,7 +3,7 @@
 #include "imager/image/kept_records.h"
 
 #include "base/arith.h"
-#include "imager/image/chunkmap.h"
+#include "imager/image/chunk.h"
 
 #define NR_KEPT 16U
 
@@ -17,7 +17,7 @@ struct kept_records *kept_records_new(struct err *e)
 {
 	struct kept_records *k = alloc_array(1, sizeof(*k));
 
-	if (k && (k->buffer = malloc(CHUNK_SIZE)))
+	if (k && (k->buffer = malloc(CHUNK_PAYLOAD_MAX)))
 		return k;
 	free(k);
 	err_nomem(e, "records that lend leaves");

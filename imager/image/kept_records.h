@@ -26,7 +26,7 @@ void kept_records_free(struct kept_records *k);
 struct kept_record *kept_records_find(struct kept_records *k, const struct img_record_name *name);
 struct kept_record *kept_records_oldest(struct kept_records *k, struct err *e);
 
-/* kept_records_buffer - CHUNK_SIZE bytes for a payload on its way */
+/* kept_records_buffer - CHUNK_PAYLOAD_MAX bytes for a payload on its way */
 uint8_t *kept_records_buffer(struct kept_records *k);
 
 #endif

@@ -17,7 +17,7 @@ int located_read(const struct located *x, const struct img_where *at, struct fmt
 
 	if (x->packs->ops->read(x->packs, pack, at->offset, at->len, head, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(head, false, ret, e) < 0)
+	if (fmt_get_pack_record(head, x->sealed, ret, e) < 0)
 		return err_wrap(e, "pack %s at %llu", hex_of(pack, 16, name), (unsigned long long)at->offset);
 	if (ret->stored_len != at->len - FMT_RECORD_SIZE)
 		return err_set(e, ERR_CORRUPT, 0, "pack %s at %llu: not the record that the location table names", hex_of(pack, 16, name),
@@ -33,12 +33,14 @@ static int lender_error(const struct img_where *at, const struct located *x, str
 }
 
 /* The own leaves of a record, unpacked. */
-static int unpack_lender(struct chunk_codec *codec, const struct fmt_record *head, const uint8_t *payload, struct kept_record *ret, struct err *e)
+static int unpack_lender(struct chunk_codec *codec, struct fmt_record *head, const uint8_t *payload, struct kept_record *ret, struct err *e)
 {
 	struct composed c;
 
 	if (crc32_of(payload, head->stored_len) != head->crc)
 		return err_set(e, ERR_CORRUPT, 0, "it is damaged (checksum)");
+	if (chunk_payload(codec, head, payload, &payload, e) < 0)
+		return -1;
 	if (head->kind == FMT_WHOLE) {
 		ret->lends = UINT64_MAX;
 		return chunk_unpack(codec, head->codec, payload, head->stored_len, ret->leaves, e);

@@ -15,13 +15,15 @@
 struct located {
 	struct img_locations *l; /* owned by the reader */
 	struct img_packs *packs; /* owned by the reader */
+	bool sealed;             /* records are encrypted */
 };
 
-/* located_read - one record; its header is checked, its payload (CHUNK_SIZE bytes of room) is not. ERR_CORRUPT tells the pack. */
+/* located_read - one record; its header is checked, its payload (CHUNK_PAYLOAD_MAX bytes of room) is not. ERR_CORRUPT tells the pack. */
 int located_read(const struct located *x, const struct img_where *at, struct fmt_record *ret, uint8_t *payload, struct err *e);
 
 /*
- * located_compose - the content (CHUNK_SIZE) of a composed record, whose payload has the right CRC
+ * located_compose - the content (CHUNK_SIZE) of a composed record
+ * @head, @payload: as chunk_payload() gives them
  *
  * Every leaf is taken from where the record says; that the whole is right is proved by the chunk's id, which the caller compares.
  */

@@ -4,7 +4,7 @@
 
 #include "base/arith.h"
 #include "base/buf.h"
-#include "imager/image/chunkmap.h"
+#include "imager/image/chunk.h"
 #include "imager/image/format.h"
 
 #include <string.h>
@@ -36,13 +36,13 @@ static int damaged(const char *what, struct err *e)
 }
 
 /* A pack begins with its preamble, and its trailer stands behind the last record. */
-static bool get_where(const uint8_t *p, uint32_t nr_packs, bool may_be_nowhere, struct img_where *ret)
+static bool get_where(const uint8_t *p, uint32_t nr_packs, bool may_be_nowhere, bool sealed, struct img_where *ret)
 {
 	*ret = (struct img_where){ .offset = get_le64(p), .pack = get_le32(p + 8), .len = get_le32(p + 12) };
 	if (!ret->offset)
 		return may_be_nowhere && !ret->pack && !ret->len;
 	return ret->offset >= FMT_PREAMBLE_SIZE && ret->offset <= INT64_MAX && ret->pack < nr_packs && ret->len > FMT_RECORD_SIZE &&
-		ret->len <= FMT_RECORD_SIZE + CHUNK_SIZE;
+		ret->len <= FMT_RECORD_SIZE + (sealed ? CHUNK_PAYLOAD_MAX : CHUNK_SIZE);
 }
 
 static int get_packs(struct img_locations *l, const uint8_t *p, struct err *e)
@@ -55,13 +55,13 @@ static int get_packs(struct img_locations *l, const uint8_t *p, struct err *e)
 	return 0;
 }
 
-static int get_helpers(struct img_locations *l, const uint8_t *p, struct err *e)
+static int get_helpers(struct img_locations *l, const uint8_t *p, bool sealed, struct err *e)
 {
 	for (uint64_t i = 0; i < l->nr_helpers; i++, p += HELPER_SIZE) {
 		struct img_helper *h = &l->helpers[i];
 		memcpy(h->name.origin, p, 16);
 		h->name.number = get_le64(p + 16);
-		if (!get_where(p + 24, l->nr_packs, false, &h->at))
+		if (!get_where(p + 24, l->nr_packs, false, sealed, &h->at))
 			return damaged("a place lies nowhere", e);
 		if (i && record_name_cmp(&l->helpers[i - 1].name, &h->name) >= 0)
 			return damaged("its helpers are out of order", e);
@@ -69,7 +69,7 @@ static int get_helpers(struct img_locations *l, const uint8_t *p, struct err *e)
 	return 0;
 }
 
-struct img_locations *locations_decode(const uint8_t *p, size_t len, uint64_t nr_present, struct err *e)
+struct img_locations *locations_decode(const uint8_t *p, size_t len, uint64_t nr_present, bool sealed, struct err *e)
 {
 	AUTO(img_locations) struct img_locations *l = alloc_array(1, sizeof(*l));
 
@@ -100,11 +100,11 @@ struct img_locations *locations_decode(const uint8_t *p, size_t len, uint64_t nr
 		return NULL;
 	p += HEAD_SIZE + 16 * (size_t)l->nr_packs;
 	for (uint64_t i = 0; i < nr_present; i++, p += WHERE_SIZE)
-		if (!get_where(p, l->nr_packs, true, &l->chunks[i])) {
+		if (!get_where(p, l->nr_packs, true, sealed, &l->chunks[i])) {
 			damaged("a place lies nowhere", e);
 			return NULL;
 		}
-	if (get_helpers(l, p, e) < 0)
+	if (get_helpers(l, p, sealed, e) < 0)
 		return NULL;
 	return take(&l);
 }

@@ -6,8 +6,9 @@
 #include "base/auto.h"
 #include "base/err.h"
 
-#include <stdint.h>
+#include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define LOC_MAX_PACKS 65536U
 
@@ -41,8 +42,11 @@ struct img_locations {
 void locations_free(struct img_locations *l);
 AUTO_DEFINE(img_locations, locations_free)
 
-/* locations_decode - from hostile bytes, for an image with nr_present chunks; everything is checked: ERR_CORRUPT. Owned by the caller. */
-struct img_locations *locations_decode(const uint8_t *p, size_t len, uint64_t nr_present, struct err *e);
+/*
+ * locations_decode - from hostile bytes, for an image with nr_present chunks; everything is checked: ERR_CORRUPT. Owned by the caller.
+ * @sealed: its records are encrypted, and may be longer by a tag
+ */
+struct img_locations *locations_decode(const uint8_t *p, size_t len, uint64_t nr_present, bool sealed, struct err *e);
 
 /* locations_encode - the payload of LOCS. Owned by the caller: free(). */
 int locations_encode(const struct img_locations *l, uint8_t **ret, size_t *ret_len, struct err *e);

@@ -68,8 +68,8 @@ static struct img_reader *new_reader(struct err *e)
 	return r;
 }
 
-struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
-	struct err *e)
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_seal *seal, const struct img_access *a,
+	const struct progress *p, struct err *e)
 {
 	struct img_reader *r = new_reader(e);
 
@@ -78,6 +78,7 @@ struct img_reader *img_reader_open_version(const char *name, int fd, struct img_
 		return NULL;
 	}
 	r->packs = packs;
+	r->repo_seal = seal;
 	r->access = a;
 	if (open_image(r, name, fd, false, p, e) == 0)
 		return r;
@@ -260,6 +261,7 @@ static int located_next(struct img_reader *r, const struct img_cursor *at, struc
 		return -1;
 	if (memcmp(ret->head.id, ret->id, IMG_ID_SIZE))
 		return err_set(e, ERR_CORRUPT, 0, "'%s': the record of chunk %llu is not the one the ids name", r->name, (unsigned long long)at->chunk);
+	fmt_put_record(ret->sealed_head, &ret->head);
 	return 0;
 }
 
@@ -300,9 +302,11 @@ int img_reader_next(struct img_reader *r, struct img_record *ret, uint8_t *paylo
 
 static int unpack(struct chunk_codec *codec, const struct img_record *rec, const uint8_t *payload, uint32_t len, uint8_t *content, struct err *e)
 {
-	if (rec->head.kind == FMT_COMPOSED)
-		return located_compose(rec->located, codec, &rec->head, payload, content, e);
-	return chunk_unpack(codec, rec->head.codec, payload, len, content, e);
+	if (rec->head.kind != FMT_COMPOSED)
+		return chunk_unpack(codec, rec->head.codec, payload, len, content, e);
+	struct fmt_record head = rec->head;
+	head.stored_len = len;
+	return located_compose(rec->located, codec, &head, payload, content, e);
 }
 
 int img_decode(struct chunk_codec *codec, const struct img_manifest *m, const struct img_record *rec, const uint8_t *payload,

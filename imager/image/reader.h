@@ -20,6 +20,7 @@ struct img_access;
 struct img_reader;
 struct img_locations;
 struct img_packs;
+struct img_seal;
 struct located;
 
 /* A place in the file: for telling where it is damaged. */
@@ -60,9 +61,10 @@ struct img_reader *img_reader_examine(const char *path, int fd, bool front_to_ba
  * img_reader_open_version - a version of a repository: everything but the records is in a file of its own
  * @name: for messages; @fd: the version file, not closed
  * @packs: where the records are; owned by the reader from now on, also when it fails
+ * @seal: the secrets of the repository, which is then encrypted: only needed here; NULL: it is not. Keys in @a are not looked at.
  */
-struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_access *a, const struct progress *p,
-	struct err *e);
+struct img_reader *img_reader_open_version(const char *name, int fd, struct img_packs *packs, const struct img_seal *seal, const struct img_access *a,
+	const struct progress *p, struct err *e);
 
 void img_reader_close(struct img_reader *r);
 AUTO_DEFINE(img_reader, img_reader_close)

@@ -36,6 +36,18 @@ static int read_core_signatures(struct img_reader *r, struct err *e)
 	return sigs_trust_core(r->name, r->m, r->access ? &r->access->trust : NULL, !r->s.seekable, e);
 }
 
+/* A repository is encrypted as a whole: what is not like the rest was put there by somebody else. */
+static int check_kind_of_version(const struct img_reader *r, struct err *e)
+{
+	if (r->s.sealed == !!r->repo_seal)
+		return 0;
+	if (r->repo_seal)
+		return err_set(e, ERR_CORRUPT, 0, "'%s' is not encrypted, in a repository that is", r->name);
+	err_set(e, ERR_REFUSED, 0, "'%s' is encrypted, and its repository says that it is not", r->name);
+	err_hint(e, "the file 'calco-repo' of the repository was changed or exchanged");
+	return err_reason(e, "mixed");
+}
+
 /* The preamble, and what goes with it: an image that must be encrypted is, and the other way round. */
 static int read_preamble(struct img_reader *r, struct err *e)
 {
@@ -48,10 +60,10 @@ static int read_preamble(struct img_reader *r, struct err *e)
 		return err_wrap(e, "'%s'", r->name);
 	if (r->packs && (!(r->preamble.mandatory & FMT_IN_PACKS) || !r->s.seekable))
 		return err_set(e, ERR_CORRUPT, 0, "'%s' is not a version of a repository", r->name);
-	if (r->packs && r->preamble.mandatory & FMT_FEATURE_ENCRYPTED)
-		return err_set(e, ERR_UNSUPPORTED, 0, "'%s' is a version in an encrypted repository, which this version cannot read", r->name);
 	r->s.sealed = r->preamble.mandatory & FMT_FEATURE_ENCRYPTED;
 	r->s.pack_id = r->preamble.pack_id;
+	if (r->packs)
+		return check_kind_of_version(r, e);
 	if (r->s.sealed || !r->access || !img_keys_given(&r->access->keys))
 		return 0;
 	err_set(e, ERR_REFUSED, 0, "'%s' is not encrypted, and a key was given for it", r->name);
@@ -142,7 +154,11 @@ static int read_head_parts(struct img_reader *r, struct stored_part *core, struc
 	if (stream_part_read(&r->s, "ENVL", FMT_MAX_SMALL, UINT64_MAX, envelope, e) < 0)
 		return -1;
 	envelope_place = r->s.place;
-	if (r->s.sealed && (unlock(r, core->p.raw_len, &seal, e) < 0 || open_box(r, seal, e) < 0))
+	if (r->s.sealed && r->packs && !(seal = seal_copy(r->repo_seal, e)))
+		return -1;
+	if (r->s.sealed && !seal && unlock(r, core->p.raw_len, &seal, e) < 0)
+		return -1;
+	if (r->s.sealed && open_box(r, seal, e) < 0)
 		return -1;
 	struct img_place last = r->s.place;
 	r->s.place = core_place;
@@ -227,9 +243,10 @@ static int read_index(struct img_reader *r, uint8_t **ret, struct err *e)
 		return stream_part(&r->s, "INDX", index_len, index_len, ret, &len, e);
 	if (stream_part(&r->s, "LOCS", FMT_MAX_LOCS, UINT64_MAX, &table, &len, e) < 0)
 		return -1;
-	if (!(r->located.l = locations_decode(table, len, r->m->nr_present, e)))
+	if (!(r->located.l = locations_decode(table, len, r->m->nr_present, r->s.sealed, e)))
 		return err_wrap(e, "'%s'", r->name);
 	r->located.packs = r->packs;
+	r->located.sealed = r->s.sealed;
 	return 0;
 }
 

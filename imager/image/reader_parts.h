@@ -23,6 +23,7 @@ struct img_reader {
 	uint64_t index_offset;      /* of a file, as its trailer says */
 	struct img_packs *packs;    /* of a version in a repository, else NULL; owned */
 	struct located located;     /* of a version: its location table takes the place of the index */
+	const struct img_seal *repo_seal; /* of a version in an encrypted repository; borrowed while it is opened */
 	uint64_t *index;            /* of a file: offset of each present chunk's record, 0: none */
 	uint64_t end_record;        /* of a file: place in ids behind the last chunk that has a record */
 	struct img_cursor at;       /* the chunk given out last */

@@ -12,8 +12,8 @@
 struct seal_box {
 	const struct img_seal *s; /* borrowed */
 	struct crypt_gcm *gcm;
-	uint8_t pack_id[16];      /* whose key gcm has */
-	bool has_key;
+	uint8_t of[16 + SEAL_SALT_SIZE]; /* whose key gcm has: a pack id, and of a table its salt */
+	size_t of_len;            /* 0: it has none */
 };
 
 struct img_seal *seal_new(struct err *e)
@@ -27,6 +27,24 @@ struct img_seal *seal_new(struct err *e)
 	if (random_bytes(s->master, sizeof(s->master), e) < 0 || random_bytes(s->id_key, sizeof(s->id_key), e) < 0)
 		return NULL;
 	return take(&s);
+}
+
+struct img_seal *seal_copy(const struct img_seal *s, struct err *e)
+{
+	AUTO(img_seal) struct img_seal *c = s ? calloc(1, sizeof(*c)) : NULL;
+
+	if (!s)
+		return NULL;
+	if (!c || !(c->slots = malloc(s->slots_len ? s->slots_len : 1))) {
+		err_nomem(e, "the keys of the image");
+		return NULL;
+	}
+	memcpy(c->master, s->master, sizeof(c->master));
+	memcpy(c->id_key, s->id_key, sizeof(c->id_key));
+	if (s->slots_len)
+		memcpy(c->slots, s->slots, s->slots_len);
+	c->slots_len = s->slots_len;
+	return take(&c);
 }
 
 void seal_free(struct img_seal *s)
@@ -63,21 +81,25 @@ void seal_box_free(struct seal_box *b)
 }
 
 /* Almost always the key of the file itself; a record that was copied from elsewhere has another. */
-static int use_pack(struct seal_box *b, const uint8_t pack_id[16], struct err *e)
+static int use_key(struct seal_box *b, const struct seal_what *w, struct err *e)
 {
-	uint8_t key[CRYPT_KEY_SIZE];
+	uint8_t key[CRYPT_KEY_SIZE], of[sizeof(b->of)];
+	size_t of_len = w->salt ? sizeof(of) : 16;
 
-	if (b->has_key && !memcmp(b->pack_id, pack_id, 16))
+	memcpy(of, w->pack_id, 16);
+	if (w->salt)
+		memcpy(of + 16, w->salt, SEAL_SALT_SIZE);
+	if (b->of_len == of_len && !memcmp(b->of, of, of_len))
 		return 0;
-	b->has_key = false;
-	int r = crypt_hkdf(b->s->master, sizeof(b->s->master), pack_id, 16, "calco pack key v1", key, sizeof(key), e);
+	b->of_len = 0;
+	int r = crypt_hkdf(b->s->master, sizeof(b->s->master), of, of_len, w->salt ? "calco table key v1" : "calco pack key v1", key, sizeof(key), e);
 	if (r == 0)
 		r = crypt_gcm_key(b->gcm, key, e);
 	crypt_wipe(key, sizeof(key));
 	if (r < 0)
 		return -1;
-	memcpy(b->pack_id, pack_id, 16);
-	b->has_key = true;
+	memcpy(b->of, of, of_len);
+	b->of_len = of_len;
 	return 0;
 }
 
@@ -92,7 +114,7 @@ int seal_close(struct seal_box *b, const struct seal_what *w, const uint8_t *in,
 	uint8_t nonce[CRYPT_NONCE_SIZE];
 
 	nonce_of(w, nonce);
-	return use_pack(b, w->pack_id, e) < 0 ? -1 : crypt_gcm_seal(b->gcm, nonce, w->head, w->head_len, in, len, out, e);
+	return use_key(b, w, e) < 0 ? -1 : crypt_gcm_seal(b->gcm, nonce, w->head, w->head_len, in, len, out, e);
 }
 
 int seal_open(struct seal_box *b, const struct seal_what *w, const uint8_t *in, size_t len, uint8_t *out, struct err *e)
@@ -100,7 +122,7 @@ int seal_open(struct seal_box *b, const struct seal_what *w, const uint8_t *in, 
 	uint8_t nonce[CRYPT_NONCE_SIZE];
 
 	nonce_of(w, nonce);
-	if (use_pack(b, w->pack_id, e) < 0)
+	if (use_key(b, w, e) < 0)
 		return -1;
 	int r = crypt_gcm_open(b->gcm, nonce, w->head, w->head_len, in, len, out, e);
 	if (r == 0)

@@ -13,7 +13,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SEAL_TAG_SIZE CRYPT_TAG_SIZE /* a sealed payload is longer by this */
+#define SEAL_TAG_SIZE  CRYPT_TAG_SIZE /* a sealed payload is longer by this */
+#define SEAL_SALT_SIZE 16U            /* what may be written again has a key of its own each time */
 
 /* The secrets of one image, or of several that share ids. Only read once they are made: any thread may. */
 struct img_seal {
@@ -23,6 +24,8 @@ struct img_seal {
 };
 
 struct img_seal *seal_new(struct err *e); /* random secrets, no slots yet */
+/* seal_copy - of NULL (not encrypted) NULL, with nothing in *e; else NULL when memory is gone */
+struct img_seal *seal_copy(const struct img_seal *s, struct err *e);
 void seal_free(struct img_seal *s);       /* wipes them; NULL is fine */
 AUTO_DEFINE(img_seal, seal_free)
 
@@ -37,13 +40,14 @@ AUTO_DEFINE(seal_box, seal_box_free)
 /* What is sealed: its place makes the nonce, its header is authenticated. */
 struct seal_what {
 	const uint8_t *pack_id; /* 16 bytes: whose key */
+	const uint8_t *salt;    /* NULL, or SEAL_SALT_SIZE bytes: of a table, whose key this makes */
 	const char *type;       /* four letters; "CHNK" for a record */
 	uint64_t number;        /* of the record; 0 for a part */
 	const uint8_t *head;    /* the header's bytes before its CRC fields */
 	size_t head_len;
 };
 
-/* seal_close - len bytes into len + SEAL_TAG_SIZE; out may be in. Never twice for one pack, type and number. */
+/* seal_close - len bytes into len + SEAL_TAG_SIZE; out may be in. Never twice for one pack, salt, type and number. */
 int seal_close(struct seal_box *b, const struct seal_what *w, const uint8_t *in, size_t len, uint8_t *out, struct err *e);
 
 /*

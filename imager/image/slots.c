@@ -83,6 +83,7 @@ int slots_check(const uint8_t *p, size_t len, struct slots_count *ret, struct er
 		if (++nr > SLOTS_MAX || ret->nr_passphrase > SLOTS_MAX_PASSPHRASE)
 			return damaged(e);
 	}
+	ret->nr_all = nr;
 	if (r < 0)
 		return -1;
 	return nr ? 0 : damaged(e);
@@ -203,6 +204,61 @@ int slots_make(struct img_seal *seal, const struct img_keys *k, struct err *e)
 	seal->slots = b.p;
 	seal->slots_len = b.len;
 	return 0;
+}
+
+/* ---- changing */
+
+int slots_add(struct img_seal *seal, const struct img_keys *k, struct err *e)
+{
+	AUTO(img_seal) struct img_seal *more = seal_copy(seal, e); /* the same secrets */
+	struct slots_count have, add;
+
+	if (!more || slots_make(more, k, e) < 0 || slots_check(seal->slots, seal->slots_len, &have, e) < 0 ||
+	    slots_check(more->slots, more->slots_len, &add, e) < 0)
+		return -1;
+	if (have.nr_passphrase + add.nr_passphrase > SLOTS_MAX_PASSPHRASE || have.nr_all + add.nr_all > SLOTS_MAX)
+		return err_set(e, ERR_USAGE, 0, "there are at most %u key slots, %u of them for passphrases", SLOTS_MAX, SLOTS_MAX_PASSPHRASE);
+	uint8_t *grown = realloc(seal->slots, seal->slots_len + more->slots_len);
+	if (!grown)
+		return err_nomem(e, "the key slots");
+	memcpy(grown + seal->slots_len, more->slots, more->slots_len);
+	seal->slots = grown;
+	seal->slots_len += more->slots_len;
+	return 0;
+}
+
+/* Number n, from 0; *ret_start is where it begins, *at where it ends. False: there is none. */
+static bool find_slot(const uint8_t *p, size_t len, size_t n, size_t *ret_start, size_t *at, struct slot *ret)
+{
+	struct err ignored = ERR_INIT; /* they were checked */
+
+	*at = 0;
+	do {
+		*ret_start = *at;
+		if (next_slot(p, len, at, ret, &ignored) <= 0)
+			return false;
+	} while (n--);
+	return true;
+}
+
+int slots_remove(struct img_seal *seal, size_t n, struct err *e)
+{
+	size_t start, end;
+	struct slot s;
+
+	if (!find_slot(seal->slots, seal->slots_len, n, &start, &end, &s))
+		return err_set(e, ERR_USAGE, 0, "there is no key slot %zu", n + 1);
+	memmove(seal->slots + start, seal->slots + end, seal->slots_len - end);
+	seal->slots_len -= end - start;
+	return 0;
+}
+
+unsigned slots_kind(const uint8_t *p, size_t len, size_t n)
+{
+	size_t start, end;
+	struct slot s;
+
+	return find_slot(p, len, n, &start, &end, &s) ? s.kind : 0;
 }
 
 /* ---- opening */

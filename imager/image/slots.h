@@ -34,9 +34,17 @@ static inline bool img_keys_given(const struct img_keys *k)
  */
 int slots_make(struct img_seal *s, const struct img_keys *k, struct err *e);
 
+/* slots_add - as slots_make(), behind those that are there; slots_remove - number n, from 0. ERR_USAGE: too many, or no such slot; s is unchanged then. */
+int slots_add(struct img_seal *s, const struct img_keys *k, struct err *e);
+int slots_remove(struct img_seal *s, size_t n, struct err *e);
+
+/* slots_kind - of number n, from 0: enum slot_kind, or one that is not known; 0: there is no such slot. The slots were checked. */
+unsigned slots_kind(const uint8_t *p, size_t len, size_t n);
+
 /* How many slots of which kind there are. */
 struct slots_count {
 	size_t nr_symmetric, nr_passphrase, nr_recipient, nr_unknown;
+	size_t nr_all;
 };
 
 /* slots_check - is a hostile payload of KEYS a row of slots within its ceilings? ERR_CORRUPT; ERR_UNSUPPORTED for a passphrase that costs too much */

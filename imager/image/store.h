@@ -24,6 +24,7 @@ struct packed_chunk {
 	bool is_zero;           /* nothing is stored */
 	bool is_known;          /* the store holds it already: nothing is stored */
 	bool is_content;        /* the payload is the content itself */
+	bool is_sealed;         /* it is encrypted; then the head has origin, number, chunk and id too */
 	struct fmt_record head; /* kind, codec, lengths, number of helpers, CRC */
 	uint64_t fresh;         /* of a composed one: bitmap of the leaves in its payload */
 };

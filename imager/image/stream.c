@@ -6,6 +6,7 @@
 #include "base/auto.h"
 #include "base/hash.h"
 #include "base/wait.h"
+#include "imager/image/sealed_part.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -213,7 +214,7 @@ static int check_sealed(const struct stream *s, const struct fmt_part *p, struct
 
 static int check_part(const struct stream *s, const struct fmt_part *p, const char *type, uint64_t max_raw, uint64_t exact_raw, struct err *e)
 {
-	uint64_t tag = p->flags & FMT_ENCRYPTED ? SEAL_TAG_SIZE : 0, packed = p->stored_len - tag;
+	uint64_t extra = p->flags & FMT_ENCRYPTED ? sealed_part_extra(type) : 0, packed = p->stored_len - extra;
 
 	if (strcmp(p->type, type))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' stands where '%s' is expected", p->type, type);
@@ -221,7 +222,7 @@ static int check_part(const struct stream *s, const struct fmt_part *p, const ch
 		return -1;
 	if (p->raw_len > max_raw || (exact_raw != UINT64_MAX && p->raw_len != exact_raw))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has a length of %llu bytes", type, (unsigned long long)p->raw_len);
-	if (p->stored_len < tag || (!(p->flags & FMT_ZSTD) && packed != p->raw_len))
+	if (p->stored_len < extra || (!(p->flags & FMT_ZSTD) && packed != p->raw_len))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' contradicts itself in its lengths", type);
 	if (p->flags & FMT_ZSTD && (packed >= p->raw_len || !may_shrink(type)))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' is compressed and must not be", type);
@@ -262,19 +263,19 @@ int stream_part_open(const struct stream *s, struct stored_part *part, uint8_t *
 {
 	const struct fmt_part *p = &part->p;
 	AUTO_FREE uint8_t *stored = take(&part->bytes);
+	const uint8_t *payload = stored;
 	size_t len = (size_t)p->stored_len;
 
 	if (p->flags & FMT_ENCRYPTED) {
-		struct seal_what w = { .pack_id = s->pack_id, .type = p->type, .head = part->head, .head_len = FMT_PART_AAD };
 		if (!s->box)
 			return err_set(e, ERR_FAILED, 0, "part '%s' of '%s' was to be decrypted without a key", p->type, s->name);
-		if (seal_open(s->box, &w, stored, len, stored, e) < 0)
+		if (sealed_part_open(s->box, s->pack_id, p, part->head, stored, &payload, &len, e) < 0)
 			return err_wrap(e, "'%s': part '%s'", s->name, p->type);
-		len -= SEAL_TAG_SIZE;
 	}
 	*ret_len = (size_t)p->raw_len;
 	if (p->flags & FMT_ZSTD)
-		return decompress(p->type, stored, len, (size_t)p->raw_len, ret, e);
+		return decompress(p->type, payload, len, (size_t)p->raw_len, ret, e);
+	memmove(stored, payload, len); /* a table's stands behind its salt */
 	*ret = take(&stored);
 	return 0;
 }

@@ -13,7 +13,7 @@
 #include "imager/image/format.h"
 #include "imager/image/keys.h"
 #include "imager/image/locations.h"
-#include "imager/image/seal.h"
+#include "imager/image/sealed_part.h"
 #include "imager/image/sigs.h"
 
 #include <errno.h>
@@ -48,18 +48,6 @@ static int emit(struct img_writer *w, const void *data, size_t len, struct err *
 	return file_out_add(&w->out, data, len, e);
 }
 
-static int seal_part(struct img_writer *w, struct fmt_part *p, const void *in, uint8_t *out, struct err *e)
-{
-	uint8_t head[FMT_PART_SIZE];
-	struct seal_what what = { .pack_id = w->m->pack_id, .type = p->type, .head = head, .head_len = FMT_PART_AAD };
-	size_t len = (size_t)p->stored_len;
-
-	p->flags |= FMT_ENCRYPTED;
-	p->stored_len += SEAL_TAG_SIZE;
-	fmt_put_part(head, p);
-	return seal_close(w->box, &what, in, len, out, e);
-}
-
 /* A part whose payload is compressed when that makes it smaller. */
 static int emit_part(struct img_writer *w, const char *type, uint16_t flags, const void *payload, size_t len, struct err *e)
 {
@@ -82,9 +70,7 @@ static int emit_part(struct img_writer *w, const char *type, uint16_t flags, con
 	}
 	AUTO_FREE uint8_t *sealed = NULL;
 	if (w->box && fmt_is_sealed(type)) {
-		if (!(sealed = malloc((size_t)p.stored_len + SEAL_TAG_SIZE)))
-			return err_nomem(e, type);
-		if (seal_part(w, &p, stored, sealed, e) < 0)
+		if (sealed_part_close(w->box, w->m->pack_id, &p, stored, &sealed, e) < 0)
 			return -1;
 		stored = sealed;
 	}
@@ -134,7 +120,7 @@ static int emit_head(struct img_writer *w, struct err *e)
 		return -1;
 	if (emit_part(w, "ENVL", FMT_ZSTD, envelope, envelope_len, e) < 0)
 		return -1;
-	if (w->m->seal && emit_part(w, "KEYS", FMT_MANDATORY, w->m->seal->slots, w->m->seal->slots_len, e) < 0)
+	if (w->m->seal && !w->locations && emit_part(w, "KEYS", FMT_MANDATORY, w->m->seal->slots, w->m->seal->slots_len, e) < 0)
 		return -1;
 	return emit_signatures(w, SIGS_CORE, e);
 }
@@ -348,12 +334,15 @@ int img_version_write(const char *name, int fd, struct img_manifest *m, const st
 		w.nr_records += l->chunks[i].offset != 0;
 	if (random_bytes(m->pack_id, sizeof(m->pack_id), e) < 0)
 		return -1;
+	if (m->seal && !(w.box = seal_box_new(m->seal, e)))
+		return -1;
 	int r = file_out_open(&w.out, fd, name, NULL, e);
 	if (r == 0 && (emit_head(&w, e) < 0 || emit_ids_and_root(&w, e) < 0 || emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0))
 		r = -1;
 	if (r == 0)
 		r = file_out_drain(&w.out, e);
 	file_out_close(&w.out);
+	seal_box_free(w.box);
 	return r;
 }
 
@@ -365,7 +354,7 @@ static int read_exactly(int fd, uint64_t at, void *buf, size_t len, const char *
 }
 
 /* Everything before the table is copied byte by byte: signatures and what a later version added stay what they are. */
-int img_version_relocate(const char *name, int from, int to, const struct img_locations *l, struct err *e)
+int img_version_relocate(const char *name, int from, int to, const struct img_seal *seal, const struct img_locations *l, struct err *e)
 {
 	uint8_t trailer[FMT_TRAILER_SIZE];
 	struct fmt_trailer t;
@@ -382,6 +371,8 @@ int img_version_relocate(const char *name, int from, int to, const struct img_lo
 	struct img_writer w = { .m = &m, .fd = to, .locations = l, .nr_put = t.nr_present, .nr_records = t.nr_records, .cids_offset = t.cids_offset };
 	memcpy(m.pack_id, t.pack_id, sizeof(m.pack_id));
 	memcpy(m.root, t.root, sizeof(m.root));
+	if (seal && !(w.box = seal_box_new(seal, e)))
+		return -1;
 	int r = file_out_open(&w.out, to, name, NULL, e);
 	for (uint64_t at = 0; r == 0 && at < t.index_offset; at += COPY_SIZE) {
 		size_t n = (size_t)min_u64(t.index_offset - at, COPY_SIZE);
@@ -390,6 +381,7 @@ int img_version_relocate(const char *name, int from, int to, const struct img_lo
 	if (r == 0 && (emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0 || file_out_drain(&w.out, e) < 0))
 		r = -1;
 	file_out_close(&w.out);
+	seal_box_free(w.box);
 	return r;
 }
 

@@ -53,14 +53,14 @@ uint64_t img_writer_bytes(const struct img_writer *w); /* written so far */
 /*
  * img_version_write - a version of a repository: an image whose records lie in packs (docs/repository.md)
  * @fd: a new file, written from where it stands; not flushed, not closed
- * @m: with ids and bad ranges of all present chunks; pack id and root are filled in
+ * @m: with ids and bad ranges of all present chunks; pack id and root are filled in; with m->seal, the secrets of the repository, it is encrypted
  * @l: where the records are; @has_composed: whether any of them is composed
  * @k: who signs it; NULL: nobody yet
  */
 int img_version_write(const char *name, int fd, struct img_manifest *m, const struct img_locations *l, bool has_composed, const struct key *k, struct err *e);
 
-/* img_version_relocate - the same version (a file that was checked) with another location table, to a new file; not flushed */
-int img_version_relocate(const char *name, int from, int to, const struct img_locations *l, struct err *e);
+/* img_version_relocate - the same version (a file that was checked) with another location table, to a new file; not flushed. @seal: NULL: in clear */
+int img_version_relocate(const char *name, int from, int to, const struct img_seal *seal, const struct img_locations *l, struct err *e);
 
 /* img_writer_close - release; without a commit the .part file is removed. NULL is fine. */
 void img_writer_close(struct img_writer *w);

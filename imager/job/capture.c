@@ -92,16 +92,28 @@ static int read_batch(void *arg, void *item, struct err *e)
 	return batch_next(&((struct capture *)arg)->reader, &((struct capture_item *)item)->in, e);
 }
 
-/* What will be stored is sealed, and opened again: the recheck is of what the image will hold. */
-static int seal_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, const uint8_t *content, uint8_t *packed,
+/*
+ * What will be stored is sealed, and opened again: the recheck is of what the image will hold. The number, and with it the nonce, is the
+ * chunk's place among the present ones: each is sealed once at most.
+ */
+static int seal_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
 	struct packed_chunk *ret, struct err *e)
 {
 	struct fmt_record *head = &ret->head;
-	const uint8_t *in = head->codec == CODEC_RAW ? content : packed;
+	bool is_composed = head->kind == FMT_COMPOSED;
 
-	if (chunk_seal(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, in, head->stored_len, packed, &head->stored_len, e) < 0)
+	head->chunk = at->chunk;
+	head->number = at->present;
+	memcpy(head->origin, cap->m->pack_id, sizeof(head->origin));
+	memcpy(head->id, ret->id, IMG_ID_SIZE);
+	if (is_composed) /* the content has done its service: its room takes what is sealed, to compare with */
+		memcpy(content, packed, head->stored_len);
+	if (chunk_seal(codec, head, is_composed || head->codec == CODEC_RAW ? content : packed, packed, e) < 0)
 		return -1;
-	return cap->o->no_recheck ? 0 : chunk_recheck_sealed(codec, cap->m->pack_id, at->chunk, at->present, ret->id, head->codec, packed, head->stored_len, content, e);
+	ret->is_sealed = true;
+	if (cap->o->no_recheck)
+		return 0;
+	return is_composed ? chunk_recheck_payload(codec, head, packed, content, e) : chunk_recheck_sealed(codec, head, packed, content, e);
 }
 
 /* Whole, as a file holds every chunk. */
@@ -128,7 +140,7 @@ static int pack_whole(const struct capture *cap, struct chunk_codec *codec, cons
 static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, const struct img_cursor *at, uint8_t *content, uint8_t *packed,
 	struct packed_chunk *ret, struct err *e)
 {
-	ret->is_known = ret->is_content = false;
+	ret->is_known = ret->is_content = ret->is_sealed = false;
 	ret->head = (struct fmt_record){ .kind = 0 };
 	if (chunk_leaves(codec, content, ret->leaves, &ret->present, e) < 0)
 		return -1;
@@ -140,7 +152,14 @@ static int pack_chunk(const struct capture *cap, struct chunk_codec *codec, cons
 	if (chunk_list_id(codec, ret->leaves, ret->id, e) < 0)
 		return -1;
 	int looked = cap->store->ops->look ? cap->store->ops->look(cap->store, codec, content, ret, packed, e) : 0;
-	return looked ? (looked < 0 ? -1 : 0) : pack_whole(cap, codec, at, content, packed, ret, e);
+	if (looked <= 0)
+		return looked < 0 ? -1 : pack_whole(cap, codec, at, content, packed, ret, e);
+	if (ret->is_known || !cap->m->seal)
+		return 0;
+	if (seal_chunk(cap, codec, at, content, packed, ret, e) < 0)
+		return -1;
+	ret->head.crc = crc32_of(packed, ret->head.stored_len);
+	return 0;
 }
 
 static int pack_batch(void *arg, void *worker, void *item, struct err *e)
@@ -218,11 +237,7 @@ static int open_store(struct capture *cap, struct err *e)
 	bool to_pipe = !strcmp(image, "-");
 
 	if (repo_is_name(image)) {
-		if (cap->o->keys) {
-			err_set(e, ERR_UNSUPPORTED, 0, "a repository keeps its images in clear, and a key was given for '%s'", image);
-			return err_hint(e, "capture it to a file, which can be encrypted");
-		}
-		cap->store = repo_store_new(image, cap->o->no_recheck, cap->o->sign, e);
+		cap->store = repo_store_new(image, cap->o->no_recheck, cap->o->keys, cap->o->sign, e);
 	} else {
 		if (!to_pipe && img_writer_may_make(image, e) < 0)
 			return -1;
@@ -282,6 +297,8 @@ static int make_keys(struct capture *cap, struct err *e)
 {
 	if (!cap->o->keys)
 		return 0;
+	if (cap->store && repo_is_name(cap->o->image)) /* opened with what was given */
+		return (cap->m->seal = repo_store_seal(cap->store, e)) ? 0 : -1;
 	cap->m->seal = seal_new(e);
 	return cap->m->seal ? slots_make(cap->m->seal, cap->o->keys, e) : -1;
 }

@@ -39,7 +39,7 @@ struct capture_options {
 	const char *const *unlocks; /* "VOL=FILE": keys of containers; NULL-terminated; may be NULL */
 	bool replay;              /* volumes whose journal is due to be replayed are captured as they are after it; nothing is written to the disk */
 	bool skip_volatile;       /* what swap and hibernation files hold is left out, but for their heads */
-	const struct img_keys *keys; /* NULL, or who can open the image: it is encrypted */
+	const struct img_keys *keys; /* NULL, or who can open the image: it is encrypted; of DIR::NAME what opens the repository */
 	const struct key *sign;   /* NULL, or the secret key to sign the image with */
 	bool dry_run;             /* plan only; image may be NULL */
 	int out_fd;               /* where "-" writes to */

@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/hex.h"
+#include "imager/image/chunk.h"
 #include "imager/image/composed.h"
 #include "imager/job/cores.h"
 #include "imager/repo/check_records.h"
@@ -21,7 +22,8 @@ struct check {
 	struct check_result *ret;
 	const struct progress *p;
 	struct checked_packs packs;
-	uint8_t *payload; /* CHUNK_SIZE, for composed records */
+	uint8_t *payload; /* CHUNK_PAYLOAD_MAX, for composed records */
+	struct chunk_codec *codec;
 };
 
 static int note_problem(void *arg, const char *text, struct err *e)
@@ -123,12 +125,13 @@ static bool lenders_sound(struct check *c, const struct img_locations *l, const 
 {
 	struct err ignored = ERR_INIT; /* whatever it is, the chunk cannot be read */
 	uint8_t b[FMT_RECORD_SIZE];
+	const uint8_t *opened;
 	struct fmt_record head;
 	struct composed made;
 
 	if (c->packs.packs->ops->read(c->packs.packs, l->packs[at->pack], at->offset, at->len, b, c->payload, &ignored) < 0 ||
-	    fmt_get_pack_record(b, false, &head, &ignored) < 0 || head.kind != FMT_COMPOSED || head.stored_len != at->len - FMT_RECORD_SIZE ||
-	    composed_parse(&head, c->payload, &made, &ignored) < 0)
+	    fmt_get_pack_record(b, c->r->slots, &head, &ignored) < 0 || head.kind != FMT_COMPOSED || head.stored_len != at->len - FMT_RECORD_SIZE ||
+	    chunk_payload(c->codec, &head, c->payload, &opened, &ignored) < 0 || composed_parse(&head, opened, &made, &ignored) < 0)
 		return false;
 	for (unsigned i = 0; i < made.nr_helpers; i++) {
 		const struct img_where *lender = locations_helper(l, &made.helpers[i]);
@@ -211,9 +214,11 @@ static int check_all(struct check *c, struct err *e)
 	/* The versions before the packs: what one that is committed meanwhile refers to might not be in the list. */
 	if (versions_list(c->r, NULL, &versions, &nr, e) < 0 || open_packs(c, e) < 0)
 		return -1;
-	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))) || !(c->payload = malloc(CHUNK_SIZE)))
+	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))) || !(c->payload = malloc(CHUNK_PAYLOAD_MAX)))
 		return err_nomem(e, "the list of versions");
-	if (check_records(&c->packs, c->o, c->ret, note_problem, c->ret, c->p, e) < 0)
+	if (!(c->codec = chunk_codec_for(c->r->seal, 0, e)))
+		return -1;
+	if (check_records(c->r->seal, &c->packs, c->o, c->ret, note_problem, c->ret, c->p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
 		if (check_version(c, &versions[i], e) < 0)
@@ -233,9 +238,10 @@ int repo_check(struct repo *r, const struct check_options *o, struct check_resul
 	double start = seconds_now();
 
 	memset(ret, 0, sizeof(*ret));
-	int failed = repo_take_lease(r, o->rebuild_index, e) < 0 || check_all(&c, e) < 0 ? -1 : 0;
+	int failed = repo_need_keys(r, e) < 0 || repo_take_lease(r, o->rebuild_index, e) < 0 || check_all(&c, e) < 0 ? -1 : 0;
 	checked_packs_release(&c.packs);
 	free(c.payload);
+	chunk_codec_free(c.codec);
 	ret->seconds = seconds_now() - start;
 	if (failed < 0)
 		return -1;

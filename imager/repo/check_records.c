@@ -19,7 +19,7 @@ struct item {
 	struct checked_pack *pack;
 	uint64_t entry;
 	uint8_t head[FMT_RECORD_SIZE];
-	uint8_t *payload; /* CHUNK_SIZE */
+	uint8_t *payload; /* CHUNK_PAYLOAD_MAX */
 	struct err why;   /* what is wrong with it */
 };
 
@@ -29,6 +29,7 @@ struct worker {
 };
 
 struct run {
+	const struct img_seal *seal; /* NULL: not encrypted */
 	struct checked_packs *c;
 	const struct check_options *o;
 	struct check_result *ret;
@@ -103,7 +104,7 @@ static void *item_new(void *arg, struct err *e)
 	struct item *it = alloc_array(1, sizeof(*it));
 
 	(void)arg;
-	if (it && (it->payload = malloc(CHUNK_SIZE)))
+	if (it && (it->payload = malloc(CHUNK_PAYLOAD_MAX)))
 		return it;
 	free(it);
 	err_nomem(e, "a read buffer");
@@ -123,12 +124,11 @@ static void *worker_new(void *arg, struct err *e)
 {
 	struct worker *w = alloc_array(1, sizeof(*w));
 
-	(void)arg;
 	if (!w) {
 		err_nomem(e, "a thread that checks");
 		return NULL;
 	}
-	w->codec = chunk_codec_new(0, e);
+	w->codec = chunk_codec_for(((const struct run *)arg)->seal, 0, e);
 	w->content = malloc(CHUNK_SIZE);
 	if (w->codec && w->content)
 		return w;
@@ -205,19 +205,22 @@ static int check_content(struct run *r, struct worker *w, const struct fmt_recor
 static int check_record(struct run *r, struct worker *w, struct item *it, struct err *e)
 {
 	const struct pack_entry *x = &it->pack->toc->entries[it->entry];
+	const uint8_t *payload;
 	struct fmt_record head;
 	struct composed c;
 
-	if (fmt_get_pack_record(it->head, false, &head, e) < 0)
+	if (fmt_get_pack_record(it->head, r->seal, &head, e) < 0)
 		return -1;
 	if (head.stored_len != x->len - FMT_RECORD_SIZE || memcmp(head.id, x->id, sizeof(head.id)) || head.kind != x->kind ||
 	    memcmp(head.origin, x->name.origin, sizeof(head.origin)) || head.number != x->name.number)
 		return err_set(e, ERR_CORRUPT, 0, "it is not the record that the table of contents names");
 	if (crc32_of(it->payload, head.stored_len) != head.crc)
 		return err_set(e, ERR_CORRUPT, 0, "it is damaged (checksum)");
-	if (head.kind == FMT_COMPOSED && (composed_parse(&head, it->payload, &c, e) < 0 || c.fresh != x->lends))
+	if (chunk_payload(w->codec, &head, it->payload, &payload, e) < 0)
+		return -1;
+	if (head.kind == FMT_COMPOSED && (composed_parse(&head, payload, &c, e) < 0 || c.fresh != x->lends))
 		return err_set(e, ERR_CORRUPT, 0, "it does not hold the leaves that the table of contents names");
-	return r->o->read_data ? check_content(r, w, &head, it->payload, e) : 0;
+	return r->o->read_data ? check_content(r, w, &head, payload, e) : 0;
 }
 
 static int work(void *arg, void *worker, void *item, struct err *e)
@@ -274,7 +277,7 @@ static int list_all(struct checked_packs *c, uint64_t nr, struct err *e)
 	return 0;
 }
 
-int check_records(struct checked_packs *c, const struct check_options *o, struct check_result *ret,
+int check_records(const struct img_seal *seal, struct checked_packs *c, const struct check_options *o, struct check_result *ret,
 	int (*problem)(void *arg, const char *text, struct err *e), void *arg, const struct progress *p, struct err *e)
 {
 	static const struct pipe_ops ops = {
@@ -286,7 +289,7 @@ int check_records(struct checked_packs *c, const struct check_options *o, struct
 		.work = work,
 		.consume = collect,
 	};
-	struct run r = { .c = c, .o = o, .ret = ret, .problem = problem, .arg = arg, .p = p, .packs_left = c->nr };
+	struct run r = { .seal = seal, .c = c, .o = o, .ret = ret, .problem = problem, .arg = arg, .p = p, .packs_left = c->nr };
 	unsigned threads = cores_or(o->threads);
 
 	if (random_bytes(&r.random, sizeof(r.random), e) < 0)
@@ -302,6 +305,6 @@ int check_records(struct checked_packs *c, const struct check_options *o, struct
 	}
 	if (list_all(c, ret->nr_records, e) < 0)
 		return -1;
-	r.located = (struct located){ .l = c->all, .packs = c->packs };
+	r.located = (struct located){ .l = c->all, .packs = c->packs, .sealed = seal };
 	return pipe_run(&ops, &r, threads, threads * 2 + 4, p, e);
 }

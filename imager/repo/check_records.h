@@ -4,6 +4,7 @@
 #define CALCO_IMAGER_REPO_CHECK_RECORDS_H
 
 #include "imager/image/packs.h"
+#include "imager/image/seal.h"
 #include "imager/repo/maintain.h"
 #include "imager/repo/pack.h"
 
@@ -28,8 +29,12 @@ struct checked_pack *checked_pack_find(const struct checked_packs *c, const uint
 /* checked_packs_insert - one more pack, in its place by id; takes the table. NULL: memory is gone. Pointers to others become invalid. */
 struct checked_pack *checked_packs_insert(struct checked_packs *c, struct pack_toc *toc);
 
-/* check_records - the records that the options ask for; bad ones are marked. @problem: called for each, in the caller's thread */
-int check_records(struct checked_packs *c, const struct check_options *o, struct check_result *ret,
+/*
+ * check_records - the records that the options ask for; bad ones are marked
+ * @seal: of an encrypted repository; each record is opened. NULL: not encrypted
+ * @problem: called for each, in the caller's thread
+ */
+int check_records(const struct img_seal *seal, struct checked_packs *c, const struct check_options *o, struct check_result *ret,
 	int (*problem)(void *arg, const char *text, struct err *e), void *arg, const struct progress *p, struct err *e);
 
 #endif

@@ -16,6 +16,8 @@ static struct img_reader *open_version(const char *image, const struct img_acces
 	AUTO(repo) struct repo *r = repo_open(name.dir, e);
 	if (!r || repo_take_lease(r, false, e) < 0 || version_find(r, &name, &v.number, e) < 0)
 		return NULL;
+	if (repo_use_keys(r, a, e) < 0)
+		return NULL;
 	snprintf(v.name, sizeof(v.name), "%s", name.name);
 	return version_open_own(take(&r), &v, a, p, e);
 }

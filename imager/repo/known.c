@@ -126,7 +126,7 @@ struct known *known_open(const struct repo *r, const struct progress *p, struct 
 		return NULL;
 	}
 	k->r = r;
-	k->codec = chunk_codec_new(0, e);
+	k->codec = chunk_codec_for(r->seal, 0, e);
 	if (!k->codec || load_packs(k, p, e) < 0 || index_records(k, e) < 0)
 		return NULL;
 	return take(&k);

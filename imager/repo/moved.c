@@ -146,7 +146,7 @@ static int replace(struct repo *r, const struct repo_version *v, const struct im
 	AUTO_CLOSE_FD int to = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (from < 0 || to < 0)
 		return err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
-	int failed = img_version_relocate(path, from, to, l, e);
+	int failed = img_version_relocate(path, from, to, r->seal, l, e);
 	if (failed == 0 && (fsync(to) < 0 || renameat(r->fd, new, r->fd, path) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
 	if (failed < 0) {

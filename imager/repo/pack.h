@@ -49,7 +49,8 @@ struct pack_writer *pack_writer_open(const struct repo *r, struct err *e);
 
 /*
  * pack_writer_put - one record behind the others
- * @head: chunk, id, lengths, CRC as they are to be; origin and number too if @keep_name, else they are set: this pack, the next number
+ * @head: chunk, id, lengths, CRC as they are to be; origin and number too if @keep_name, else they are set: this pack, the next number. What is
+ * encrypted keeps its name always, as it was encrypted with it.
  * @lends: bitmap of the leaves that the payload holds
  * @leaves: the hashes of the chunk's leaves, for the cache; NULL: not known
  * @ret: where it lies; .pack is not set

@@ -2,6 +2,7 @@
 /* Packs whose writers are gone; see packs_adopt() in pack.h. */
 #include "base/arith.h"
 #include "base/hex.h"
+#include "imager/image/chunk.h"
 #include "imager/image/composed.h"
 #include "imager/image/stream.h"
 #include "imager/repo/pack_parts.h"
@@ -14,29 +15,32 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One whole record; 0 where there is none any more. */
-static int next_record(struct stream *s, struct pack_scan *a, uint8_t *payload, struct err *e)
+/* One whole record; 0 where there is none any more. @codec: opens what is encrypted; NULL: nothing is. */
+static int next_record(struct stream *s, struct pack_scan *a, struct chunk_codec *codec, uint8_t *payload, struct err *e)
 {
 	uint8_t b[FMT_RECORD_SIZE];
 	struct err ignored = ERR_INIT; /* what is no whole record is the end */
 	struct fmt_record head;
+	const uint8_t *opened = payload;
 	struct composed c;
 
 	if (!range_inside(s->pos, FMT_RECORD_SIZE, s->size))
 		return 0;
 	if (stream_read(s, b, sizeof(b), e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, false, &head, &ignored) < 0 || !range_inside(s->pos, head.stored_len, s->size))
+	if (fmt_get_pack_record(b, codec, &head, &ignored) < 0 || !range_inside(s->pos, head.stored_len, s->size))
 		return 0;
 	if (stream_read(s, payload, head.stored_len, e) < 0)
 		return -1;
-	if (crc32_of(payload, head.stored_len) != head.crc || (head.kind == FMT_COMPOSED && composed_parse(&head, payload, &c, &ignored) < 0))
+	uint32_t len = FMT_RECORD_SIZE + head.stored_len;
+	if (crc32_of(payload, head.stored_len) != head.crc || (codec && chunk_payload(codec, &head, payload, &opened, &ignored) < 0) ||
+	    (head.kind == FMT_COMPOSED && composed_parse(&head, opened, &c, &ignored) < 0))
 		return 0;
 	if (!pack_reserve(&a->entries, a->nr, &a->room))
 		return err_nomem(e, "the table of contents of a pack");
 	struct pack_entry *x = &a->entries[a->nr++];
 	*x = (struct pack_entry){ .offset = a->end, .lends = head.kind == FMT_COMPOSED ? c.fresh : UINT64_MAX,
-		.len = FMT_RECORD_SIZE + head.stored_len, .kind = head.kind };
+		.len = len, .kind = head.kind };
 	memcpy(x->id, head.id, 32);
 	memcpy(x->name.origin, head.origin, 16);
 	x->name.number = head.number;
@@ -44,26 +48,34 @@ static int next_record(struct stream *s, struct pack_scan *a, uint8_t *payload, 
 	return 1;
 }
 
-int pack_scan_records(struct stream *s, const uint8_t id[16], struct pack_scan *a, struct err *e)
+int pack_scan_records(const struct repo *r, struct stream *s, const uint8_t id[16], struct pack_scan *a, struct err *e)
 {
+	AUTO(chunk_codec) struct chunk_codec *codec = NULL;
 	uint8_t head[FMT_PREAMBLE_SIZE];
 	struct err ignored = ERR_INIT;
 	struct fmt_preamble pre;
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
 
 	if (!payload)
 		return err_nomem(e, "a read buffer");
+	if (repo_need_keys(r, e) < 0 || (r->seal && !(codec = chunk_codec_for(r->seal, 0, e))))
+		return -1;
 	if (s->size < sizeof(head))
 		return 0;
 	if (stream_read(s, head, sizeof(head), e) < 0)
 		return -1;
 	if (fmt_get_preamble(head, FMT_IS_PACK, &pre, &ignored) < 0 || memcmp(pre.pack_id, id, 16))
 		return 0;
+	if (pack_check_features(r, &pre, &ignored) < 0) {
+		if (ignored.code != ERR_CORRUPT)
+			*e = ignored;
+		return ignored.code == ERR_CORRUPT ? 0 : -1;
+	}
 	a->end = sizeof(head);
-	int r;
-	while ((r = next_record(s, a, payload, e)) == 1)
+	int found;
+	while ((found = next_record(s, a, codec, payload, e)) == 1)
 		continue;
-	return r < 0 ? -1 : a->nr != 0;
+	return found < 0 ? -1 : a->nr != 0;
 }
 
 /* The cache beside it: as many lists as there are records, else none. */
@@ -77,7 +89,8 @@ static void adopt_leaves(const struct repo *r, const char *hex, uint64_t nr)
 	AUTO_CLOSE_FD int fd = openat(r->fd, from, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0)
 		return;
-	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < nr * LEAF_LIST || ftruncate(fd, (off_t)(nr * LEAF_LIST)) < 0 ||
+	uint64_t size = leaf_cache_size(r, nr);
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < size || ftruncate(fd, (off_t)size) < 0 ||
 	    renameat(r->fd, from, r->fd, to) < 0)
 		unlinkat(r->fd, from, 0);
 }
@@ -92,7 +105,7 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 		return 0;
 	int r1 = stream_open(&s, fd, path, NULL, e);
 	if (r1 == 0)
-		r1 = pack_scan_records(&s, id, &a, e);
+		r1 = pack_scan_records(r, &s, id, &a, e);
 	stream_close(&s);
 	AUTO_FREE struct pack_entry *entries = a.entries;
 	if (r1 < 0)

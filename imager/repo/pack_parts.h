@@ -28,12 +28,15 @@ struct pack_scan {
 	uint64_t end; /* behind the last whole record */
 };
 
-/* pack_scan_records - 1: there are whole records; 0: none, or it is not this pack */
+/* pack_scan_records - 1: there are whole records; 0: none, or it is not this pack. Encrypted ones are opened: what is not authentic is not whole. */
 struct stream;
-int pack_scan_records(struct stream *s, const uint8_t id[16], struct pack_scan *ret, struct err *e);
+int pack_scan_records(const struct repo *r, struct stream *s, const uint8_t id[16], struct pack_scan *ret, struct err *e);
 
 /* pack_put_end - what stands behind the records of a pack; appended to *ret, whose bytes are the caller's also on failure */
-int pack_put_end(const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e);
+int pack_put_end(const struct repo *r, const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e);
+
+/* pack_check_features - encrypted like its repository, or not like it? ERR_CORRUPT for a pack in clear, ERR_REFUSED "mixed" for an encrypted one */
+int pack_check_features(const struct repo *r, const struct fmt_preamble *pre, struct err *e);
 
 /* pack_new_path - "new/ID.pack", "new/ID.leaves" */
 void pack_new_path(const char *id, const char *ending, char *ret, size_t size);

@@ -3,6 +3,7 @@
 #include "base/arith.h"
 #include "base/hash.h"
 #include "base/hex.h"
+#include "imager/image/chunk.h"
 #include "imager/image/stream.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
@@ -40,7 +41,7 @@ int pack_toc_encode(const struct pack_entry *entries, uint64_t nr, struct buf *r
 	return 0;
 }
 
-static bool get_entry(const uint8_t *p, uint64_t from, uint64_t end, struct pack_entry *ret)
+static bool get_entry(const uint8_t *p, uint64_t from, uint64_t end, uint32_t max_payload, struct pack_entry *ret)
 {
 	memcpy(ret->id, p, 32);
 	memcpy(ret->name.origin, p + 32, 16);
@@ -50,11 +51,11 @@ static bool get_entry(const uint8_t *p, uint64_t from, uint64_t end, struct pack
 	ret->lends = get_le64(p + 68);
 	ret->kind = p[76];
 	bool kind_ok = ret->kind == FMT_WHOLE ? ret->lends == UINT64_MAX : ret->kind == FMT_COMPOSED;
-	return kind_ok && !p[77] && !p[78] && !p[79] && ret->offset >= from && ret->len > FMT_RECORD_SIZE && ret->len <= FMT_RECORD_SIZE + CHUNK_SIZE &&
+	return kind_ok && !p[77] && !p[78] && !p[79] && ret->offset >= from && ret->len > FMT_RECORD_SIZE && ret->len <= FMT_RECORD_SIZE + max_payload &&
 		range_inside(ret->offset, ret->len, end);
 }
 
-static int decode(struct pack_toc *t, const uint8_t *p, size_t len, uint64_t nr, uint64_t end, struct err *e)
+static int decode(struct pack_toc *t, const uint8_t *p, size_t len, uint64_t nr, uint64_t end, bool sealed, struct err *e)
 {
 	uint64_t from = FMT_PREAMBLE_SIZE;
 
@@ -64,7 +65,7 @@ static int decode(struct pack_toc *t, const uint8_t *p, size_t len, uint64_t nr,
 		return err_nomem(e, "the table of contents of a pack");
 	t->nr = nr;
 	for (uint64_t i = 0; i < nr; i++, p += PTOC_ENTRY) {
-		if (!get_entry(p, from, end, &t->entries[i]) || t->entries[i].offset != from)
+		if (!get_entry(p, from, end, sealed ? CHUNK_PAYLOAD_MAX : CHUNK_SIZE, &t->entries[i]) || t->entries[i].offset != from)
 			return err_set(e, ERR_CORRUPT, 0, "entry %llu of the table of contents is damaged", (unsigned long long)i);
 		from = t->entries[i].offset + t->entries[i].len;
 	}
@@ -88,8 +89,23 @@ int pack_toc_hash(const struct buf *toc, uint8_t ret[HASH_SIZE], struct err *e)
 	return hash_of(toc->p, toc->len, ret, e);
 }
 
+int pack_check_features(const struct repo *r, const struct fmt_preamble *pre, struct err *e)
+{
+	uint64_t features = FMT_IS_PACK | (r->slots ? FMT_FEATURE_ENCRYPTED : 0);
+
+	if (pre->mandatory == features)
+		return 0;
+	if (pre->mandatory == FMT_IS_PACK)
+		return err_set(e, ERR_CORRUPT, 0, "it is not encrypted, in a repository that is");
+	if (pre->mandatory != (FMT_IS_PACK | FMT_FEATURE_ENCRYPTED))
+		return err_set(e, ERR_CORRUPT, 0, "it is another file");
+	err_set(e, ERR_REFUSED, 0, "it is encrypted, and its repository says that it is not");
+	err_hint(e, "the file 'calco-repo' of the repository was changed or exchanged");
+	return err_reason(e, "mixed");
+}
+
 /* The end of the file: what the trailer says must agree with where everything stands. */
-static int read_toc(struct stream *s, struct pack_toc *t, struct err *e)
+static int read_toc(const struct repo *r, struct stream *s, struct pack_toc *t, struct err *e)
 {
 	uint8_t head[FMT_PREAMBLE_SIZE], hash[HASH_SIZE];
 	AUTO_FREE uint8_t *trailer_bytes = NULL;
@@ -100,7 +116,9 @@ static int read_toc(struct stream *s, struct pack_toc *t, struct err *e)
 
 	if (stream_read(s, head, sizeof(head), e) < 0 || fmt_get_preamble(head, FMT_IS_PACK, &pre, e) < 0)
 		return -1;
-	if (pre.mandatory != FMT_IS_PACK || memcmp(pre.pack_id, t->id, 16))
+	if (pack_check_features(r, &pre, e) < 0)
+		return -1;
+	if (memcmp(pre.pack_id, t->id, 16))
 		return err_set(e, ERR_CORRUPT, 0, "it is another file");
 	if (s->size < FMT_PREAMBLE_SIZE + 2 * FMT_PART_SIZE + FMT_TRAILER_SIZE)
 		return err_set(e, ERR_CORRUPT, 0, "it is cut short");
@@ -118,7 +136,7 @@ static int read_toc(struct stream *s, struct pack_toc *t, struct err *e)
 	if (s->pos != s->size - FMT_PART_SIZE - FMT_TRAILER_SIZE || memcmp(hash, trailer.root, HASH_SIZE))
 		return err_set(e, ERR_CORRUPT, 0, "its trailer does not belong to its table of contents");
 	t->file_len = s->size;
-	return decode(t, toc, len, trailer.nr_records, trailer.index_offset, e);
+	return decode(t, toc, len, trailer.nr_records, trailer.index_offset, s->sealed, e);
 }
 
 struct pack_toc *pack_toc_read(const struct repo *r, const uint8_t pack[16], struct err *e)
@@ -131,6 +149,8 @@ struct pack_toc *pack_toc_read(const struct repo *r, const uint8_t pack[16], str
 		err_nomem(e, "the table of contents of a pack");
 		return NULL;
 	}
+	if (repo_need_keys(r, e) < 0)
+		return NULL;
 	memcpy(t->id, pack, 16);
 	pack_path(pack, path, sizeof(path));
 	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -138,8 +158,14 @@ struct pack_toc *pack_toc_read(const struct repo *r, const uint8_t pack[16], str
 		err_set(e, errno == ENOENT ? ERR_CORRUPT : ERR_FAILED, errno, "opening the pack '%s/%s'", r->dir, path);
 		return NULL;
 	}
+	AUTO(seal_box) struct seal_box *box = r->seal ? seal_box_new(r->seal, e) : NULL;
+	if (r->slots && !box)
+		return NULL;
 	int failed = stream_open(&s, fd, path, NULL, e);
-	if (failed == 0 && (failed = read_toc(&s, t, e)) < 0)
+	s.sealed = r->slots;
+	s.box = box;
+	s.pack_id = t->id;
+	if (failed == 0 && (failed = read_toc(r, &s, t, e)) < 0)
 		err_wrap(e, "the pack '%s/%s'", r->dir, path);
 	stream_close(&s);
 	return failed < 0 ? NULL : take(&t);

@@ -4,6 +4,7 @@
 #include "base/file_out.h"
 #include "base/hex.h"
 #include "base/random.h"
+#include "imager/image/sealed_part.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -23,6 +24,7 @@ struct pack_writer {
 	char path[64], leaves_path[64], name[PATH_MAX + 80];
 	int fd, leaves_fd;
 	struct file_out out, leaves;
+	struct leaf_writer lists; /* into leaves */
 	struct pack_entry *entries;
 	uint64_t nr, room;
 	uint64_t next_number;
@@ -56,7 +58,7 @@ static int make_file(const struct pack_writer *w, const char *path, int *ret, st
 
 static int begin(struct pack_writer *w, struct err *e)
 {
-	struct fmt_preamble pre = { .mandatory = FMT_IS_PACK };
+	struct fmt_preamble pre = { .mandatory = FMT_IS_PACK | (w->r->slots ? FMT_FEATURE_ENCRYPTED : 0) };
 	uint8_t head[FMT_PREAMBLE_SIZE];
 
 	if (random_bytes(w->id, sizeof(w->id), e) < 0)
@@ -80,13 +82,16 @@ static int begin(struct pack_writer *w, struct err *e)
 		return -1;
 	memcpy(pre.pack_id, w->id, 16);
 	fmt_put_preamble(head, &pre);
+	if (leaf_writer_begin(&w->lists, w->r, w->id, &w->leaves, e) < 0)
+		return -1;
 	return file_out_add(&w->out, head, sizeof(head), e);
 }
 
 struct pack_writer *pack_writer_open(const struct repo *r, struct err *e)
 {
+	if (repo_need_keys(r, e) < 0)
+		return NULL;
 	struct pack_writer *w = alloc_array(1, sizeof(*w));
-
 	if (!w) {
 		err_nomem(e, "the pack writer");
 		return NULL;
@@ -107,6 +112,8 @@ int pack_writer_put(struct pack_writer *w, struct fmt_record *head, bool keep_na
 
 	if (!pack_reserve(&w->entries, w->nr, &w->room))
 		return err_nomem(e, "the table of contents of a pack");
+	if (w->r->slots && !keep_name)
+		return err_set(e, ERR_FAILED, 0, "a record was to be stored in clear in the encrypted repository '%s'", w->r->dir);
 	if (!keep_name) {
 		memcpy(head->origin, w->id, 16);
 		head->number = w->next_number++;
@@ -120,31 +127,47 @@ int pack_writer_put(struct pack_writer *w, struct fmt_record *head, bool keep_na
 	if (file_out_add(&w->out, b, sizeof(b), e) < 0 || file_out_add(&w->out, payload, head->stored_len, e) < 0)
 		return -1;
 	w->has_leaves = w->has_leaves && leaves;
-	if (w->has_leaves && file_out_add(&w->leaves, leaves, LEAF_LIST, e) < 0)
+	if (w->has_leaves && leaf_writer_put(&w->lists, leaves, e) < 0)
 		return -1;
 	w->nr++;
 	*ret = *x;
 	return 0;
 }
 
-int pack_put_end(const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e)
+/* PTOC, with its header. */
+static int put_toc(const struct repo *r, const uint8_t id[16], const struct buf *toc, struct buf *ret, struct err *e)
+{
+	struct fmt_part part = { .type = "PTOC", .flags = FMT_MANDATORY, .raw_len = toc->len, .stored_len = toc->len };
+	AUTO(seal_box) struct seal_box *box = NULL;
+	AUTO_FREE uint8_t *sealed = NULL;
+	uint8_t head[FMT_PART_SIZE];
+
+	if (repo_need_keys(r, e) < 0 || (r->seal && !(box = seal_box_new(r->seal, e))))
+		return -1;
+	if (box && sealed_part_close(box, id, &part, toc->p, &sealed, e) < 0)
+		return -1;
+	part.crc = crc32_of(sealed ? sealed : toc->p, (size_t)part.stored_len);
+	fmt_put_part(head, &part);
+	buf_bytes(ret, head, sizeof(head));
+	buf_bytes(ret, sealed ? sealed : toc->p, (size_t)part.stored_len);
+	return 0;
+}
+
+int pack_put_end(const struct repo *r, const uint8_t id[16], uint64_t end, const struct pack_entry *entries, uint64_t nr, struct buf *ret, struct err *e)
 {
 	struct buf toc = { 0 };
+	size_t before = ret->len;
 	struct fmt_trailer t = { .cids_offset = end, .index_offset = end, .nr_present = nr, .nr_records = nr };
-	struct fmt_part part = { .type = "PTOC", .flags = FMT_MANDATORY }, last = { .type = "TRLR", .flags = FMT_MANDATORY, .raw_len = FMT_TRAILER_SIZE,
-		.stored_len = FMT_TRAILER_SIZE };
+	struct fmt_part last = { .type = "TRLR", .flags = FMT_MANDATORY, .raw_len = FMT_TRAILER_SIZE, .stored_len = FMT_TRAILER_SIZE };
 	uint8_t trailer[FMT_TRAILER_SIZE], head[FMT_PART_SIZE];
 
 	int failed = pack_toc_encode(entries, nr, &toc, e);
 	AUTO_FREE uint8_t *toc_bytes = toc.p;
 	if (failed < 0 || pack_toc_hash(&toc, t.root, e) < 0)
 		return -1;
-	part.raw_len = part.stored_len = toc.len;
-	part.crc = crc32_of(toc.p, toc.len);
-	fmt_put_part(head, &part);
-	buf_bytes(ret, head, sizeof(head));
-	buf_bytes(ret, toc.p, toc.len);
-	t.file_len = end + FMT_PART_SIZE + toc.len + FMT_PART_SIZE + FMT_TRAILER_SIZE;
+	if (put_toc(r, id, &toc, ret, e) < 0)
+		return -1;
+	t.file_len = end + (ret->len - before) + FMT_PART_SIZE + FMT_TRAILER_SIZE;
 	memcpy(t.pack_id, id, 16);
 	fmt_put_trailer(trailer, &t);
 	last.crc = crc32_of(trailer, sizeof(trailer));
@@ -162,7 +185,7 @@ int pack_end(const struct repo *r, const uint8_t id[16], int fd, uint64_t end, c
 	char path[64];
 
 	pack_path(id, path, sizeof(path));
-	int failed = pack_put_end(id, end, entries, nr, &tail, e);
+	int failed = pack_put_end(r, id, end, entries, nr, &tail, e);
 	AUTO_FREE uint8_t *bytes = tail.p;
 	if (failed < 0)
 		return -1;
@@ -240,6 +263,7 @@ void pack_writer_close(struct pack_writer *w)
 	}
 	file_out_close(&w->out);
 	file_out_close(&w->leaves);
+	leaf_writer_release(&w->lists);
 	if (w->fd >= 0)
 		close(w->fd);
 	if (w->leaves_fd >= 0)

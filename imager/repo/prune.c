@@ -44,7 +44,7 @@ static int copy_record(struct prune *u, const uint8_t pack[16], const struct pac
 
 	if (u->packs->ops->read(u->packs, pack, from->offset, from->len, b, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.stored_len != from->len - FMT_RECORD_SIZE || memcmp(head.id, from->id, sizeof(head.id)) ||
+	if (fmt_get_pack_record(b, u->r->slots, &head, e) < 0 || head.stored_len != from->len - FMT_RECORD_SIZE || memcmp(head.id, from->id, sizeof(head.id)) ||
 	    crc32_of(payload, head.stored_len) != head.crc) {
 		err_set(e, ERR_CORRUPT, 0, "pack %s is damaged at %llu", hex_of(pack, 16, hex), (unsigned long long)from->offset);
 		return err_hint(e, "calco repo check %s tells what that hits; nothing was taken away", u->r->dir);
@@ -57,7 +57,7 @@ static int copy_record(struct prune *u, const uint8_t pack[16], const struct pac
 
 static int copy_pack(struct prune *u, const struct needed_pack *x, struct err *e)
 {
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
 	const uint8_t *lists = leaf_cache_map(u->r, x->toc);
 	int failed = payload ? 0 : err_nomem(e, "a record");
 
@@ -172,6 +172,8 @@ int repo_prune(struct repo *r, const struct prune_options *o, struct prune_resul
 	struct prune u = { .r = r, .o = o, .ret = ret, .p = p };
 
 	memset(ret, 0, sizeof(*ret));
+	if (repo_need_keys(r, e) < 0)
+		return -1;
 	if (repo_take_lease(r, true, e) < 0 || !(u.moved = moved_new(e)))
 		return -1;
 	int failed = run(&u, e);

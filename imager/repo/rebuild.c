@@ -31,11 +31,12 @@ static int write_end(int fd, const char *path, const struct pack_scan *scan, con
 }
 
 /* Only where the end would be exactly as long as what stands there: else records are damaged too, and nothing may be lost over it. */
-static int make_end(int fd, const char *path, uint64_t size, const uint8_t id[16], const struct pack_scan *scan, bool write, struct err *e)
+static int make_end(const struct repo *r, int fd, const char *path, uint64_t size, const uint8_t id[16], const struct pack_scan *scan, bool write,
+	struct err *e)
 {
 	struct buf tail = { 0 };
 
-	int failed = pack_put_end(id, scan->end, scan->entries, scan->nr, &tail, e);
+	int failed = pack_put_end(r, id, scan->end, scan->entries, scan->nr, &tail, e);
 	AUTO_FREE uint8_t *bytes = tail.p;
 	if (failed < 0)
 		return -1;
@@ -60,7 +61,7 @@ struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool 
 	}
 	int found = stream_open(&s, fd, path, p, e);
 	if (found == 0)
-		found = pack_scan_records(&s, pack, &scan, e);
+		found = pack_scan_records(r, &s, pack, &scan, e);
 	stream_close(&s);
 	memcpy(t->id, pack, sizeof(t->id));
 	t->entries = scan.entries;
@@ -68,7 +69,7 @@ struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool 
 	t->file_len = s.size;
 	if (found == 0)
 		err_set(e, ERR_CORRUPT, 0, "the pack '%s/%s' holds no whole record", r->dir, path);
-	if (found <= 0 || make_end(fd, path, s.size, pack, &scan, write, e) < 0)
+	if (found <= 0 || make_end(r, fd, path, s.size, pack, &scan, write, e) < 0)
 		return NULL;
 	return take(&t);
 }
@@ -88,15 +89,16 @@ static int read_list(const struct located *all, const struct pack_entry *x, uint
 	uint8_t list[CHUNK_LEAVES][HASH_SIZE], struct err *e)
 {
 	struct img_where at = { .offset = x->offset, .pack = pack, .len = x->len };
+	const uint8_t *opened;
 	struct fmt_record head;
 	uint64_t present;
 	int whole = 1;
 
-	if (located_read(all, &at, &head, payload, e) < 0)
+	if (located_read(all, &at, &head, payload, e) < 0 || chunk_payload(codec, &head, payload, &opened, e) < 0)
 		return -1;
 	if (head.kind == FMT_COMPOSED)
-		whole = located_compose_own(all, codec, &head, payload, content, e);
-	else if (chunk_unpack(codec, head.codec, payload, head.stored_len, content, e) < 0)
+		whole = located_compose_own(all, codec, &head, opened, content, e);
+	else if (chunk_unpack(codec, head.codec, opened, head.stored_len, content, e) < 0)
 		return -1;
 	if (whole == 0)
 		memcpy(list, no_list, LEAF_LIST);
@@ -107,14 +109,18 @@ static int read_list(const struct located *all, const struct pack_entry *x, uint
 static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, struct chunk_codec *codec,
 	struct file_out *out, const struct progress *p, struct err *e)
 {
-	struct located located = { .l = all->all, .packs = all->packs };
+	struct located located = { .l = all->all, .packs = all->packs, .sealed = r->slots };
 	const struct pack_toc *t = pack->toc;
 	const uint8_t *old = leaf_cache_map(r, t);
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
 	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
 	int failed = payload && content ? 0 : err_nomem(e, "a read buffer");
+	struct leaf_writer lists;
 	bool differs = !old;
+
+	if (leaf_writer_begin(&lists, r, t->id, out, e) < 0)
+		failed = -1;
 
 	for (uint64_t i = 0; failed == 0 && i < t->nr; i++) {
 		const uint8_t *was = old ? old + i * LEAF_LIST : no_list;
@@ -124,17 +130,18 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
 		differs |= failed == 0 && memcmp(list, was, LEAF_LIST);
 		if (failed == 0)
-			failed = file_out_add(out, list, sizeof(list), e);
+			failed = leaf_writer_put(&lists, (const uint8_t(*)[HASH_SIZE])list, e);
 		if (failed == 0 && i % 64 == 0)
 			failed = progress_check(p, e);
 	}
+	leaf_writer_release(&lists);
 	leaf_cache_unmap(old, t);
 	return failed < 0 || file_out_drain(out, e) < 0 ? -1 : differs;
 }
 
 int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, const struct progress *p, struct err *e)
 {
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(r->seal, 0, e);
 	char id[33], hex[33], new[64], path[64];
 	struct file_out out = { .fd = -1 };
 

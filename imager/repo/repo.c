@@ -6,8 +6,9 @@
 #include "base/folder.h"
 #include "base/hex.h"
 #include "base/random.h"
-#include "imager/image/format.h"
+#include "imager/image/slots.h"
 #include "imager/image/manifest.h"
+#include "imager/repo/repo_head.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -18,8 +19,6 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define HEAD_NAME "calco-repo"
 
 static const char *const folders[] = { "images", "packs", "retired", "leases", "new", "leaves" };
 
@@ -76,7 +75,7 @@ static int open_empty(const char *dir, int *ret, struct err *e)
 			is_empty = false;
 	closedir(d);
 	if (!is_empty) {
-		err_set(e, ERR_REFUSED, 0, faccessat(fd, HEAD_NAME, F_OK, 0) == 0 ? "'%s' is a repository already" : "the folder '%s' is not empty", dir);
+		err_set(e, ERR_REFUSED, 0, faccessat(fd, REPO_HEAD, F_OK, 0) == 0 ? "'%s' is a repository already" : "the folder '%s' is not empty", dir);
 		err_hint(e, "a repository is made in a new or empty folder");
 		return err_reason(e, "exists");
 	}
@@ -85,57 +84,36 @@ static int open_empty(const char *dir, int *ret, struct err *e)
 	return 0;
 }
 
-static int write_small(int dir, const char *name, const void *data, size_t len, struct err *e)
+/* The secrets come before the folder: with a key that cannot encrypt nothing is made. */
+static int make_keys(const struct img_keys *k, struct img_seal **ret, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO(img_seal) struct img_seal *s = k ? seal_new(e) : NULL;
 
-	if (fd < 0 || write(fd, data, len) != (ssize_t)len || fsync(fd) < 0)
-		return err_set(e, ERR_FAILED, errno ? errno : EIO, "writing '%s'", name);
+	if (k && (!s || slots_make(s, k, e) < 0))
+		return -1;
+	*ret = take(&s);
 	return 0;
 }
 
-int repo_init(const char *dir, struct err *e)
+int repo_init(const char *dir, const struct img_keys *k, struct err *e)
 {
 	AUTO_CLOSE_FD int fd = -1;
-	struct fmt_preamble pre = { .mandatory = FMT_IS_REPOSITORY };
-	uint8_t head[FMT_PREAMBLE_SIZE];
+	AUTO(img_seal) struct img_seal *seal = NULL;
+	uint8_t id[16];
 
-	if (open_empty(dir, &fd, e) < 0 || random_bytes(pre.pack_id, sizeof(pre.pack_id), e) < 0)
+	if (make_keys(k, &seal, e) < 0 || open_empty(dir, &fd, e) < 0)
+		return -1;
+	if ((seal ? repo_head_id(seal, id, e) : random_bytes(id, sizeof(id), e)) < 0)
 		return -1;
 	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
 		if (mkdirat(fd, folders[i], 0700) < 0)
 			return err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", dir, folders[i]);
-	fmt_put_preamble(head, &pre);
-	if (write_small(fd, "lock", "", 0, e) < 0 || write_small(fd, HEAD_NAME ".new", head, sizeof(head), e) < 0)
+	AUTO_CLOSE_FD int lock = openat(fd, "lock", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	if (lock < 0 || fsync(lock) < 0)
+		return err_set(e, ERR_FAILED, errno, "writing '%s/lock'", dir);
+	if (repo_head_write(fd, dir, REPO_HEAD ".new", id, seal ? seal->slots : NULL, seal ? seal->slots_len : 0, e) < 0)
 		return -1;
-	if (fsync(fd) < 0 || renameat(fd, HEAD_NAME ".new", fd, HEAD_NAME) < 0 || fsync(fd) < 0)
-		return err_set(e, ERR_FAILED, errno, "making the repository '%s'", dir);
 	return folder_flush(dir, e);
-}
-
-static int read_head(struct repo *r, struct err *e)
-{
-	uint8_t head[FMT_PREAMBLE_SIZE + 1];
-	struct fmt_preamble pre;
-	AUTO_CLOSE_FD int fd = openat(r->fd, HEAD_NAME, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
-		err_set(e, ERR_USAGE, 0, "'%s' is not a repository", r->dir);
-		return err_hint(e, "make one in an empty folder: calco repo init %s", r->dir);
-	}
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the repository '%s'", r->dir);
-	ssize_t n = read(fd, head, sizeof(head));
-	if (n < 0)
-		return err_set(e, ERR_FAILED, errno, "reading '%s/%s'", r->dir, HEAD_NAME);
-	if (n != FMT_PREAMBLE_SIZE)
-		return err_set(e, ERR_CORRUPT, 0, "'%s/%s' has %zd bytes instead of %u", r->dir, HEAD_NAME, n, FMT_PREAMBLE_SIZE);
-	if (fmt_get_preamble(head, FMT_IS_REPOSITORY, &pre, e) < 0)
-		return err_wrap(e, "'%s/%s'", r->dir, HEAD_NAME);
-	if (pre.mandatory != FMT_IS_REPOSITORY)
-		return err_set(e, ERR_CORRUPT, 0, "'%s/%s' is not the head of a repository", r->dir, HEAD_NAME);
-	memcpy(r->id, pre.pack_id, sizeof(r->id));
-	return 0;
 }
 
 struct repo *repo_open(const char *dir, struct err *e)
@@ -158,7 +136,7 @@ struct repo *repo_open(const char *dir, struct err *e)
 			err_hint(e, "make one: calco repo init %s", dir);
 		return NULL;
 	}
-	if (read_head(r, e) < 0)
+	if (repo_head_read(r, e) < 0)
 		return NULL;
 	return take(&r);
 }
@@ -174,6 +152,8 @@ void repo_close(struct repo *r)
 	}
 	if (r->fd >= 0)
 		close(r->fd);
+	free(r->slots);
+	seal_free(r->seal);
 	free(r);
 }
 

@@ -28,22 +28,47 @@ bool repo_is_name(const char *image);
 /* repo_parse - ERR_USAGE, with what is wrong */
 int repo_parse(const char *image, struct repo_name *ret, struct err *e);
 
+struct img_access;
+struct img_keys;
+struct img_seal;
+
 struct repo {
 	int fd;               /* of the folder */
 	char dir[PATH_MAX];   /* as it was named; for messages */
 	uint8_t id[16];
+	uint8_t *slots;       /* the payload of KEYS; NULL: not encrypted */
+	size_t slots_len;
+	struct img_seal *seal; /* what the slots hold; NULL: not encrypted, or not opened */
 	int lease_fd;         /* -1: none */
 	char lease[PATH_MAX]; /* "" or "leases/ID" */
 	int lock_fd;          /* -1: not locked by us */
 };
 
-/* repo_init - make a new repository in a folder that is empty or not there yet. ERR_REFUSED "exists" where something is. */
-int repo_init(const char *dir, struct err *e);
+/*
+ * repo_init - make a new repository in a folder that is empty or not there yet. ERR_REFUSED "exists" where something is.
+ * @k: NULL, or who can open it: it is encrypted; ERR_USAGE as slots_make()
+ */
+int repo_init(const char *dir, const struct img_keys *k, struct err *e);
 
-/* repo_open - ERR_USAGE: no repository; ERR_UNSUPPORTED: of a later version. Nothing is written. */
+/* repo_open - ERR_USAGE: no repository; ERR_UNSUPPORTED: of a later version. Nothing is written. Of an encrypted one only names can be read then. */
 struct repo *repo_open(const char *dir, struct err *e);
 void repo_close(struct repo *r); /* gives lease and lock back */
 AUTO_DEFINE(repo, repo_close)
+
+/*
+ * repo_use_keys - what is inside can be read and written from now on
+ * @a: keys; NULL: none
+ *
+ * ERR_REFUSED: "locked" for an encrypted one without a key (and a->locked is filled), "wrong-key" with another, "not-encrypted" for a key
+ * where there is nothing to open; ERR_CORRUPT when the keys are those of another repository.
+ */
+int repo_use_keys(struct repo *r, const struct img_access *a, struct err *e);
+
+/* repo_need_keys - ERR_REFUSED "locked" when it is encrypted and was not opened: whoever reads or writes content asks this */
+int repo_need_keys(const struct repo *r, struct err *e);
+
+/* repo_set_slots - other key slots, in one step; @slots: a row of slots of what r->seal holds, copied. Under the lock. */
+int repo_set_slots(struct repo *r, const uint8_t *slots, size_t len, struct err *e);
 
 /*
  * repo_take_lease - from now on nothing that is found is removed

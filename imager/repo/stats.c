@@ -55,6 +55,8 @@ int repo_stats(struct repo *r, struct repo_stats *ret, const struct progress *p,
 	size_t nr;
 
 	memset(ret, 0, sizeof(*ret));
+	if (repo_need_keys(r, e) < 0)
+		return -1;
 	if (repo_take_lease(r, false, e) < 0 || versions_list(r, NULL, &versions, &nr, e) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++) {

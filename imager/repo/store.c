@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/size.h"
+#include "imager/image/access.h"
 #include "imager/image/composed.h"
 #include "imager/image/writer.h"
 #include "imager/repo/compose.h"
@@ -29,6 +30,7 @@ struct repo_store {
 	const struct progress *p;     /* borrowed */
 	struct known *known;
 	struct img_packs *packs;      /* for looking into composed records */
+	struct chunk_codec *codec;    /* of the thread that puts */
 	struct img_reader *parent;    /* the newest version, NULL: there is none */
 	uint64_t parent_number;
 	struct pack_writer *pack;
@@ -38,9 +40,10 @@ struct repo_store {
 };
 
 /* The lenders of a composed record that is known: all must be known, or it is of no use. */
-static int lenders_of(struct repo_store *s, const struct known_record *r, struct composed *ret, struct err *e)
+static int lenders_of(struct repo_store *s, struct chunk_codec *codec, const struct known_record *r, struct composed *ret, struct err *e)
 {
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
+	const uint8_t *opened;
 	uint8_t b[FMT_RECORD_SIZE];
 	struct fmt_record head;
 
@@ -48,12 +51,12 @@ static int lenders_of(struct repo_store *s, const struct known_record *r, struct
 		return err_nomem(e, "a composed record");
 	if (s->packs->ops->read(s->packs, r->toc->id, r->entry->offset, r->entry->len, b, payload, e) < 0)
 		return -1;
-	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
+	if (fmt_get_pack_record(b, s->r->slots, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
 		return err_set(e, ERR_CORRUPT, 0, "not the record that the table of contents names");
-	return composed_parse(&head, payload, ret, e);
+	return chunk_payload(codec, &head, payload, &opened, e) < 0 ? -1 : composed_parse(&head, opened, ret, e);
 }
 
-static bool is_usable(struct repo_store *s, const struct known_record *r)
+static bool is_usable(struct repo_store *s, struct chunk_codec *codec, const struct known_record *r)
 {
 	struct err ignored = ERR_INIT; /* a record that cannot be used is stored again */
 	struct known_record lender;
@@ -61,7 +64,7 @@ static bool is_usable(struct repo_store *s, const struct known_record *r)
 
 	if (r->entry->kind == FMT_WHOLE)
 		return true;
-	if (lenders_of(s, r, &c, &ignored) < 0)
+	if (lenders_of(s, codec, r, &c, &ignored) < 0)
 		return false;
 	for (unsigned i = 0; i < c.nr_helpers; i++)
 		if (!known_name(s->known, &c.helpers[i], &lender))
@@ -74,7 +77,7 @@ static int repo_look(struct img_store *base, struct chunk_codec *codec, const ui
 	struct repo_store *s = (struct repo_store *)base;
 	struct known_record r;
 
-	if (known_chunk(s->known, c->id, &r) && is_usable(s, &r)) {
+	if (known_chunk(s->known, c->id, &r) && is_usable(s, codec, &r)) {
 		c->is_known = true;
 		return 1;
 	}
@@ -103,24 +106,29 @@ static int put_known(struct repo_store *s, const struct packed_chunk *c, struct 
 
 	if (!known_chunk(s->known, c->id, &r))
 		return err_set(e, ERR_FAILED, 0, "a chunk is not known any more");
-	if (r.entry->kind == FMT_COMPOSED && (lenders_of(s, &r, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+	if (r.entry->kind == FMT_COMPOSED && (lenders_of(s, s->codec, &r, &made, e) < 0 || note_lenders(s, &made, e) < 0))
 		return -1;
 	return draft_chunk(s->draft, c->id, r.toc->id, r.entry->offset, r.entry->len, e);
 }
 
 static int put_new(struct repo_store *s, uint64_t chunk, const struct packed_chunk *c, const uint8_t *payload, struct err *e)
 {
-	struct fmt_record head = c->head;
+	struct fmt_record head = c->head, opened_head;
+	const uint8_t *opened;
 	struct pack_entry entry;
 	struct composed made;
 
+	if (c->is_sealed != !!s->r->slots)
+		return err_set(e, ERR_FAILED, 0, "a chunk was to be stored %s in the repository '%s'", c->is_sealed ? "encrypted" : "in clear", s->r->dir);
 	if (!s->pack && !(s->pack = pack_writer_open(s->r, e)))
 		return -1;
 	head.chunk = chunk;
 	memcpy(head.id, c->id, IMG_ID_SIZE);
-	if (pack_writer_put(s->pack, &head, false, payload, head.kind == FMT_COMPOSED ? c->fresh : UINT64_MAX, c->leaves, &entry, e) < 0)
+	if (pack_writer_put(s->pack, &head, c->is_sealed, payload, head.kind == FMT_COMPOSED ? c->fresh : UINT64_MAX, c->leaves, &entry, e) < 0)
 		return -1;
-	if (head.kind == FMT_COMPOSED && (composed_parse(&head, payload, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+	opened_head = head;
+	if (head.kind == FMT_COMPOSED && (chunk_payload(s->codec, &opened_head, payload, &opened, e) < 0 ||
+					  composed_parse(&opened_head, opened, &made, e) < 0 || note_lenders(s, &made, e) < 0))
 		return -1;
 	return draft_chunk(s->draft, c->id, pack_writer_id(s->pack), entry.offset, entry.len, e);
 }
@@ -174,6 +182,17 @@ static int adopt(struct repo_store *s, const struct progress *p, struct err *e)
 	return failed;
 }
 
+/* What is sealed names its pack. */
+static int begin_sealed(struct repo_store *s, struct err *e)
+{
+	if (!s->m->seal)
+		return err_set(e, ERR_FAILED, 0, "a capture would be stored in clear in the encrypted repository '%s'", s->r->dir);
+	if (!(s->pack = pack_writer_open(s->r, e)))
+		return -1;
+	memcpy(s->m->pack_id, pack_writer_id(s->pack), sizeof(s->m->pack_id));
+	return 0;
+}
+
 static int repo_begin(struct img_store *base, struct img_manifest *m, const struct progress *p, struct err *e)
 {
 	struct repo_store *s = (struct repo_store *)base;
@@ -184,6 +203,10 @@ static int repo_begin(struct img_store *base, struct img_manifest *m, const stru
 	if (!m->ids && !(m->ids = alloc_array(m->nr_present, IMG_ID_SIZE)))
 		return err_nomem(e, "the ids");
 	if (repo_take_lease(s->r, true, e) < 0 || adopt(s, p, e) < 0)
+		return -1;
+	if (s->r->slots && begin_sealed(s, e) < 0)
+		return -1;
+	if (!(s->codec = chunk_codec_for(s->r->seal, 0, e)))
 		return -1;
 	if (!(s->packs = folder_packs_open(s->r, e)) || !(s->known = known_open(s->r, p, e)) || !(s->draft = draft_new(m->nr_present, e)))
 		return -1;
@@ -303,6 +326,7 @@ static void repo_store_close(struct img_store *base)
 	struct repo_store *s = (struct repo_store *)base;
 
 	pack_writer_close(s->pack);
+	chunk_codec_free(s->codec);
 	draft_free(s->draft);
 	img_reader_close(s->parent);
 	known_close(s->known);
@@ -312,8 +336,14 @@ static void repo_store_close(struct img_store *base)
 	free(s);
 }
 
-struct img_store *repo_store_new(const char *image, bool no_recheck, const struct key *k, struct err *e)
+struct img_seal *repo_store_seal(const struct img_store *base, struct err *e)
 {
+	return seal_copy(((const struct repo_store *)base)->r->seal, e);
+}
+
+struct img_store *repo_store_new(const char *image, bool no_recheck, const struct img_keys *keys, const struct key *k, struct err *e)
+{
+	const struct img_access access = { .keys = keys ? *keys : (struct img_keys){ .nr_keys = 0 } };
 	static const struct img_store_ops ops = {
 		.begin = repo_begin,
 		.look = repo_look,
@@ -335,9 +365,10 @@ struct img_store *repo_store_new(const char *image, bool no_recheck, const struc
 		if (s->name.which[0]) {
 			err_set(e, ERR_USAGE, 0, "'%s' names a version, and a capture makes a new one", image);
 			err_hint(e, "leave out '@%s'; a tag is set afterwards by 'calco repo tag'", s->name.which);
-		} else if ((s->r = repo_open(s->name.dir, e))) {
+		} else if ((s->r = repo_open(s->name.dir, e)) && repo_use_keys(s->r, &access, e) == 0) {
 			return &s->base;
 		}
+		repo_close(s->r);
 	}
 	free(s);
 	return NULL;

@@ -293,6 +293,10 @@ static struct img_reader *open_with(const struct repo *r, const struct repo_vers
 	char path[PATH_MAX], name[2 * PATH_MAX];
 	struct img_reader *reader = NULL;
 
+	if (repo_need_keys(r, e) < 0) {
+		packs->ops->close(packs);
+		return NULL;
+	}
 	version_path(v, path, sizeof(path));
 	snprintf(name, sizeof(name), "%s::%s@%llu", r->dir, v->name, (unsigned long long)v->number);
 	int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -301,7 +305,7 @@ static struct img_reader *open_with(const struct repo *r, const struct repo_vers
 		packs->ops->close(packs);
 		return NULL;
 	}
-	reader = img_reader_open_version(name, fd, packs, a, p, e); /* reads all of it at once */
+	reader = img_reader_open_version(name, fd, packs, r->seal, a, p, e); /* reads all of it at once */
 	close(fd);
 	if (!reader || check_identity(reader, v, name, e) == 0)
 		return reader;

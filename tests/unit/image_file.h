@@ -64,8 +64,12 @@ static inline int write_image(struct img_manifest *m, uint8_t *const *disks, con
 		}
 		const uint8_t *stored = kind == CODEC_RAW ? content : packed;
 		if (m->seal && !is_zero) {
-			ok(chunk_seal(codec, m->pack_id, c.chunk, c.present, id, kind, stored, len, packed, &len, e), e);
+			struct fmt_record r = { .kind = FMT_WHOLE, .codec = kind, .raw_len = CHUNK_SIZE, .chunk = c.chunk, .number = c.present, .stored_len = len };
+			memcpy(r.origin, m->pack_id, 16);
+			memcpy(r.id, id, IMG_ID_SIZE);
+			ok(chunk_seal(codec, &r, stored, packed, e), e);
 			stored = packed;
+			len = r.stored_len;
 		}
 		if (img_writer_put(w, c.chunk, id, kind, is_zero ? NULL : stored, len, is_zero ? 0 : crc32_of(stored, len), e) < 0)
 			return -1;

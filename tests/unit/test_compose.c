@@ -23,7 +23,7 @@ static void setup(void)
 
 	temp_dir(dir, sizeof(dir), "compose");
 	snprintf(image, sizeof(image), "%s::lab", dir);
-	ok(repo_init(dir, &e), &e);
+	ok(repo_init(dir, NULL, &e), &e);
 }
 
 static void teardown(void)
@@ -90,7 +90,7 @@ static struct counts put_version(const uint8_t *disk)
 	struct err e = ERR_INIT;
 	AUTO(img_manifest) struct img_manifest *m = make_manifest();
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(1, &e);
-	AUTO(img_store) struct img_store *s = repo_store_new(image, false, NULL, &e);
+	AUTO(img_store) struct img_store *s = repo_store_new(image, false, NULL, NULL, &e);
 	struct counts n = { 0 };
 
 	ck_assert_msg(s != NULL, "%s", e.msg);

@@ -72,7 +72,7 @@ static struct img_locations *decode(const uint8_t *p, size_t len, uint64_t nr_ch
 	uint8_t *exact = malloc(len ? len : 1);
 
 	memcpy(exact, p, len);
-	struct img_locations *l = locations_decode(exact, len, nr_chunks, e);
+	struct img_locations *l = locations_decode(exact, len, nr_chunks, false, e);
 	free(exact);
 	return l;
 }
