@@ -25,6 +25,8 @@ class Locked(Exception):
 class Image:
     """One pass over a file: head(), then records() or chunks() to their end, then tail()."""
 
+    PARTS, COMPRESSIBLE, SEALED, READ = PARTS, COMPRESSIBLE, seal.SEALED, 0     # READ: mandatory features beside encryption
+
     def __init__(self, stream, complain=None, secrets=()):
         self.secrets, self.keys, self.ids_of, self.sealed = secrets, None, IDS, False
         self.source, self.complain = Source(stream), complain or self.refuse
@@ -61,7 +63,7 @@ class Image:
         if major != 1:
             raise Unsupported(f"major version {major} is unknown")
         need(length == 64 and not any(reserved), "preamble: bad length or reserved bytes")
-        self.sealed, mandatory = bool(mandatory & 1), mandatory & ~1
+        self.features, self.sealed, mandatory = mandatory, bool(mandatory & 1), mandatory & ~1 & ~self.READ
         bits = [f"{bit} ({FEATURES.get(bit, 'unknown')})" for bit in range(64) if mandatory >> bit & 1]
         if bits:
             raise Unsupported("mandatory features this reader does not know: bit " + ", ".join(bits))
@@ -117,16 +119,16 @@ class Image:
         need(p.type.isalpha() and not reserved and not p.flags & ~7,
              f"part at offset {p.offset}: bad type or reserved bits")
         p.name = p.type.decode()
-        known = p.type in PARTS
+        known = p.type in self.PARTS
         if not known and p.flags & 1:
             raise Unsupported(f"mandatory part {p.name} is unknown")
         need(p.type == wanted or (wanted is None and not known), f"part {p.name} at offset {p.offset} is out of place")
         need(not known or p.flags & 1 == (p.type not in NOT_MANDATORY), f"{p.name}: bad mandatory bit")
         need(self.sealed or not p.flags & 4, f"{p.name}: encrypted in an image that is not")
-        need(not known or bool(p.flags & 4) == (self.sealed and p.type in seal.SEALED), f"{p.name}: in clear or encrypted where it must not be")
-        packed = p.stored - (seal.TAG if p.flags & 4 else 0)
+        need(not known or bool(p.flags & 4) == (self.sealed and p.type in self.SEALED), f"{p.name}: in clear or encrypted where it must not be")
+        packed = p.stored - (seal.extra(p.type) if p.flags & 4 else 0)
         need(packed >= 0 or not known, f"{p.name}: too short")
-        need(not (p.flags & 2 and known and p.type not in COMPRESSIBLE), f"{p.name}: must not be compressed")
+        need(not (p.flags & 2 and known and p.type not in self.COMPRESSIBLE), f"{p.name}: must not be compressed")
         need(p.flags & 2 or p.raw == packed or (p.flags & 4 and not known), f"{p.name}: lengths differ")
         need(exact is None or p.raw == exact, f"{p.name}: {p.raw} bytes where {exact} are expected")
         if known:
@@ -141,7 +143,7 @@ class Image:
 
     def opened(self, part, data):
         if part.flags & 4:
-            data = self.keys.open(self.pack, part.type, 0, part.header, data, part.name)
+            data = self.keys.open_part(self.pack, part.type, part.header, data, part.name)
         return unzstd(data, part.raw, part.name) if part.flags & 2 else data
 
     def payload(self, part):
@@ -151,7 +153,7 @@ class Image:
         """Passes over unknown parts; leaves the header of the next known one pending."""
         while True:
             header = self.next_header()
-            if header[:4] in PARTS:
+            if header[:4] in self.PARTS:
                 self.pending = header
                 return
             part, crc = self.part(None, header), 0

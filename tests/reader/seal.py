@@ -10,6 +10,12 @@ from wire import Damage, Unsupported, need
 
 TAG, SLOT_KEY, SLOT_X25519 = 16, b"calco slot key v1", b"calco slot x25519 v1"
 SEALED = (b"CORE", b"ENVL", b"CIDS", b"BADR", b"INDX")
+TABLES, SALT = (b"LOCS", b"PTOC"), 16       # each with a key of its own
+
+
+def extra(kind):
+    """By how many bytes a part is longer when it is encrypted."""
+    return TAG + (SALT if kind in TABLES else 0)
 
 
 # ---- AES-256 for single blocks comes from libcrypto; the mode around it is here (NIST SP 800-38D) ----
@@ -206,6 +212,15 @@ class Keys:
         if pack not in self.packs:
             self.packs[pack] = Gcm(hkdf(self.master, pack, b"calco pack key v1"))
         return self.packs[pack]
+
+    def table(self, pack, salt):
+        return Gcm(hkdf(self.master, pack + salt, b"calco table key v1"))
+
+    def open_part(self, pack, kind, header, data, what):
+        if kind not in TABLES:
+            return self.open(pack, kind, 0, header, data, what)
+        need(len(data) >= extra(kind), f"{what}: too short for what is encrypted")
+        return self.table(pack, data[:SALT]).open(kind + bytes(8), data[SALT:], header, what)
 
     def open(self, pack, kind, number, header, data, what):
         return self.pack(pack).open(kind + struct.pack("<Q", number), data, header, what)
