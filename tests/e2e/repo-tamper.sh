@@ -19,8 +19,8 @@ for i in $(seq 2000); do echo "line $i"; done >tree/text
 truncate -s 6M disk.img
 mke2fs -q -F -t ext4 -L root -d tree disk.img
 cp disk.img v1.img
-head -c 30000 /dev/urandom >more
-debugfs -w -R "write more more" disk.img >/dev/null 2>&1
+head -c 30000 /dev/urandom >more.bin
+debugfs -w -R "write more.bin more" disk.img >/dev/null 2>&1
 cp disk.img v2.img
 for folder in store second; do
 	run_calco repo init $folder --key sym --key box.pub --passphrase-file phrase

@@ -7,6 +7,8 @@
 #include "base/hash.h"
 #include "imager/image/chunk.h"
 #include "imager/image/reader.h"
+#include "imager/image/access.h"
+#include "imager/repo/pack.h"
 #include "imager/repo/store.h"
 #include "imager/repo/versions.h"
 #include "tests/unit/image_util.h"
@@ -16,14 +18,27 @@
 #define NR_LEAVES (NR_CHUNKS * CHUNK_LEAVES)
 
 static char dir[64], image[80];
+static struct key key = { .kind = KEY_SYMMETRIC };
+static struct img_access access_given; /* nothing, or the key of the repository */
 
-static void setup(void)
+static void make_repo(const struct img_keys *k)
 {
 	struct err e = ERR_INIT;
 
 	temp_dir(dir, sizeof(dir), "compose");
 	snprintf(image, sizeof(image), "%s::lab", dir);
-	ok(repo_init(dir, NULL, &e), &e);
+	ok(repo_init(dir, k, &e), &e);
+}
+
+static void setup(void)
+{
+	make_repo(NULL);
+}
+
+static void setup_sealed(void)
+{
+	access_given.keys = (struct img_keys){ .keys = &key, .nr_keys = 1 };
+	make_repo(&access_given.keys);
 }
 
 static void teardown(void)
@@ -58,9 +73,22 @@ struct counts {
 	unsigned known, composed, whole, fresh;
 };
 
-static void put_chunk(struct img_store *s, struct chunk_codec *codec, uint64_t chunk, const uint8_t *content, struct counts *ret)
+static void seal(const struct img_manifest *m, struct chunk_codec *codec, uint64_t chunk, const uint8_t *content, struct packed_chunk *c, uint8_t *packed)
 {
-	static uint8_t packed[CHUNK_SIZE];
+	struct err e = ERR_INIT;
+
+	c->head.chunk = c->head.number = chunk;
+	memcpy(c->head.origin, m->pack_id, 16);
+	memcpy(c->head.id, c->id, IMG_ID_SIZE);
+	ok(chunk_seal(codec, &c->head, c->is_content ? content : packed, packed, &e), &e);
+	c->head.crc = crc32_of(packed, c->head.stored_len);
+	c->is_content = false;
+	c->is_sealed = true;
+}
+
+static void put_chunk(struct img_store *s, const struct img_manifest *m, struct chunk_codec *codec, uint64_t chunk, const uint8_t *content, struct counts *ret)
+{
+	static uint8_t packed[CHUNK_PAYLOAD_MAX];
 	struct packed_chunk c = { .is_zero = false };
 	struct err e = ERR_INIT;
 
@@ -76,6 +104,8 @@ static void put_chunk(struct img_store *s, struct chunk_codec *codec, uint64_t c
 		c.is_content = c.head.codec == CODEC_RAW;
 		c.head.crc = crc32_of(c.is_content ? content : packed, c.head.stored_len);
 	}
+	if (m->seal && !c.is_zero && !c.is_known)
+		seal(m, codec, chunk, content, &c, packed);
 	ret->known += c.is_known;
 	ret->whole += !looked;
 	if (c.head.kind == FMT_COMPOSED) {
@@ -89,14 +119,16 @@ static struct counts put_version(const uint8_t *disk)
 {
 	struct err e = ERR_INIT;
 	AUTO(img_manifest) struct img_manifest *m = make_manifest();
-	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(1, &e);
-	AUTO(img_store) struct img_store *s = repo_store_new(image, false, NULL, NULL, &e);
+	AUTO(img_store) struct img_store *s = repo_store_new(image, false, &access_given.keys, NULL, &e);
 	struct counts n = { 0 };
 
 	ck_assert_msg(s != NULL, "%s", e.msg);
+	m->seal = repo_store_seal(s, &e);
+	ck_assert_int_eq(m->seal != NULL, access_given.keys.nr_keys);
+	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(m->seal, 1, &e);
 	ok(s->ops->begin(s, m, NULL, &e), &e);
 	for (unsigned i = 0; i < NR_CHUNKS; i++)
-		put_chunk(s, codec, i, disk + (size_t)i * CHUNK_SIZE, &n);
+		put_chunk(s, m, codec, i, disk + (size_t)i * CHUNK_SIZE, &n);
 	ok(s->ops->commit(s, &e), &e);
 	return n;
 }
@@ -107,6 +139,7 @@ static void expect_version(uint64_t number, const uint8_t *disk)
 	struct err e = ERR_INIT;
 	AUTO(repo) struct repo *r = repo_open(dir, &e);
 	ck_assert_ptr_nonnull(r);
+	ok(repo_use_keys(r, &access_given, &e), &e);
 	AUTO(img_reader) struct img_reader *in = version_open(r, &v, NULL, &e);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
 
@@ -235,7 +268,7 @@ static void mix_up(const char *path)
 	size_t len;
 	uint8_t *p = file_read(path, &len), swap[32];
 
-	for (size_t at = 0; at < len; at += 64) {
+	for (size_t at = 0; at + 64 <= len; at += 64) {
 		memcpy(swap, p + at, 32);
 		memcpy(p + at, p + at + 32, 32);
 		memcpy(p + at + 32, swap, 32);
@@ -262,16 +295,53 @@ START_TEST(without_caches)
 }
 END_TEST
 
-int main(void)
+/* In an encrypted repository nothing goes in clear, whatever a caller forgets. */
+START_TEST(nothing_in_clear)
 {
-	Suite *s = suite_create("compose");
-	TCase *t = tcase_create("compose");
+	static uint8_t content[CHUNK_SIZE];
+	struct err e = ERR_INIT, why = ERR_INIT;
+	AUTO(img_manifest) struct img_manifest *m = make_manifest();
+	AUTO(img_store) struct img_store *s = repo_store_new(image, false, &access_given.keys, NULL, &e);
+	struct packed_chunk c = { .is_content = true, .head = { .kind = FMT_WHOLE, .raw_len = CHUNK_SIZE, .stored_len = CHUNK_SIZE } };
+
+	ck_assert_msg(s != NULL, "%s", e.msg);
+	ck_assert_int_lt(s->ops->begin(s, m, NULL, &why), 0);
+	ck_assert_ptr_nonnull(strstr(why.msg, "in clear"));
+	m->seal = repo_store_seal(s, &e);
+	ok(s->ops->begin(s, m, NULL, &e), &e);
+	why = (struct err)ERR_INIT;
+	ck_assert_int_lt(s->ops->put(s, 0, &c, content, &why), 0);
+	ck_assert_ptr_nonnull(strstr(why.msg, "in clear"));
+	AUTO(repo) struct repo *locked = repo_open(dir, &e);
+	struct repo_version v = { .name = "lab", .number = 1 };
+	why = (struct err)ERR_INIT;
+	ck_assert_ptr_null(version_open(locked, &v, NULL, &why));
+	ck_assert_int_eq(why.code, ERR_REFUSED);
+	ck_assert_str_eq(why.reason, "locked");
+	why = (struct err)ERR_INIT;
+	ck_assert_ptr_null(pack_writer_open(locked, &why));
+	ck_assert_str_eq(why.reason, "locked");
+}
+END_TEST
+
+static TCase *make_case(Suite *s, const char *name, void (*make)(void))
+{
+	TCase *t = tcase_create(name);
 
 	suite_add_tcase(s, t);
 	tcase_set_timeout(t, 120);
-	tcase_add_checked_fixture(t, setup, teardown);
+	tcase_add_checked_fixture(t, make, teardown);
 	tcase_add_loop_test(t, versions, 0, 4);
 	tcase_add_loop_test(t, only_new_leaves, 0, 4);
 	tcase_add_loop_test(t, without_caches, 0, 3);
+	return t;
+}
+
+int main(void)
+{
+	Suite *s = suite_create("compose");
+
+	make_case(s, "compose", setup);
+	tcase_add_test(make_case(s, "sealed", setup_sealed), nothing_in_clear);
 	return run_suite(s);
 }

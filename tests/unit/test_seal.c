@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Encrypted images: key slots, what opens them and what does not, and that nothing in them can be exchanged or put there in clear. */
 #include "imager/image/access.h"
+#include "imager/image/sealed_part.h"
 #include "imager/image/slots.h"
 #include "tests/unit/image_file.h"
 
@@ -149,6 +150,76 @@ START_TEST(ceilings)
 END_TEST
 
 /* ---- images */
+
+START_TEST(slots_come_and_go)
+{
+	const struct img_keys first = { .keys = &keys[0], .nr_keys = 1 }, more = { .keys = &keys[1], .nr_keys = 2 }, pass = { PASSPHRASE };
+	struct err e = ERR_INIT;
+	AUTO(img_seal) struct img_seal *s = seal_new(&e);
+	AUTO(img_seal) struct img_seal *got = NULL;
+
+	ok(slots_make(s, &first, &e), &e);
+	ok(slots_add(s, &more, &e), &e);
+	ck_assert_uint_eq(slots_kind(s->slots, s->slots_len, 0), SLOT_SYMMETRIC);
+	ck_assert_uint_eq(slots_kind(s->slots, s->slots_len, 1), SLOT_RECIPIENT);
+	ck_assert_uint_eq(slots_kind(s->slots, s->slots_len, 2), SLOT_SYMMETRIC);
+	ck_assert_uint_eq(slots_kind(s->slots, s->slots_len, 3), 0);
+	size_t len = s->slots_len;
+	ck_assert_int_lt(slots_remove(s, 3, &e), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ck_assert_uint_eq(s->slots_len, len);
+	ok(slots_remove(s, 0, &e), &e);
+	ck_assert_int_eq(slots_open(s->slots, s->slots_len, &first, &got, &e), 0);
+	ck_assert_int_eq(slots_open(s->slots, s->slots_len, &more, &got, &e), 1);
+	ck_assert_mem_eq(got->master, s->master, 32);
+	ck_assert_mem_eq(got->id_key, s->id_key, 32);
+	/* Ceilings hold for all together. */
+	while (slots_add(s, &first, &e) == 0)
+		continue;
+	struct slots_count count;
+	ck_assert_int_eq(e.code, ERR_USAGE);
+	ok(slots_check(s->slots, s->slots_len, &count, &e), &e);
+	ck_assert_uint_eq(count.nr_all, SLOTS_MAX);
+	e = (struct err)ERR_INIT;
+	ck_assert_int_lt(slots_add(s, &pass, &e), 0);
+	ck_assert_int_eq(e.code, ERR_USAGE);
+}
+END_TEST
+
+/* A table has a key of its own each time it is written; its salt, its header and its place hold it. */
+START_TEST(tables)
+{
+	static const uint8_t text[40] = "the same forty bytes";
+	struct err e = ERR_INIT;
+	AUTO(img_seal) struct img_seal *s = seal_new(&e);
+	AUTO(seal_box) struct seal_box *box = seal_box_new(s, &e);
+	struct fmt_part p[2] = { { .type = "PTOC", .flags = FMT_MANDATORY, .raw_len = 40, .stored_len = 40 } };
+	uint8_t pack[16] = { 1 }, head[FMT_PART_SIZE], *out[2], *copy;
+	const uint8_t *got;
+	size_t len;
+
+	p[1] = p[0];
+	for (int i = 0; i < 2; i++)
+		ok(sealed_part_close(box, pack, &p[i], text, &out[i], &e), &e);
+	ck_assert_uint_eq(p[0].stored_len, 40 + 16 + 16);
+	for (size_t at = 0; at < 72; at += 8)
+		ck_assert(memcmp(out[0] + at, out[1] + at, 8) != 0);
+	fmt_put_part(head, &p[0]);
+	copy = malloc(72);
+	for (unsigned at = 0; at < 72 * 8 + 2; at++) {
+		memcpy(copy, out[0], 72);
+		if (at < 72 * 8)
+			copy[at / 8] ^= (uint8_t)(1U << at % 8);
+		pack[0] = at == 72 * 8 ? 2 : 1;
+		ck_assert_int_eq(sealed_part_open(box, pack, &p[0], head, copy, &got, &len, &e), at == 72 * 8 + 1 ? 0 : -1);
+	}
+	ck_assert_uint_eq(len, 40);
+	ck_assert_mem_eq(got, text, 40);
+	free(copy);
+	free(out[0]);
+	free(out[1]);
+}
+END_TEST
 
 static struct img_seal *copy_seal(const struct img_seal *s)
 {
@@ -370,6 +441,8 @@ int main(void)
 	tcase_add_test(t, what_makes_no_slot);
 	tcase_add_test(t, damaged_slots);
 	tcase_add_test(t, ceilings);
+	tcase_add_test(t, slots_come_and_go);
+	tcase_add_test(t, tables);
 	tcase_add_loop_test(t, there_and_back, 0, 4);
 	tcase_add_test(t, no_two_are_alike);
 	tcase_add_test(t, exchanged);
