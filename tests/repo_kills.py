@@ -5,7 +5,7 @@
 After each kill: every version that was committed and not removed is there and whole, with the root it had; none is listed that is not
 whole; a tag means what it meant before or what it was to mean. Now and then a version is compared with the disk it was captured from.
 
-Usage: repo_kills.py CALCO FOLDER KILLS SEED
+Usage: repo_kills.py CALCO FOLDER KILLS SEED [KEY]; with a key the repository is encrypted
 """
 import json, os, random, shutil, signal, subprocess, sys, time
 
@@ -14,7 +14,8 @@ TAGS = ("stable", "week", "old")
 
 
 class Campaign:
-    def __init__(self, calco, folder, seed):
+    def __init__(self, calco, folder, seed, key):
+        self.keys = ["--key", key] if key else []
         self.calco, self.folder, self.rnd = calco, folder, random.Random(seed)
         self.disks = {}   # root -> file with the content of that version
         self.roots = {}   # (name, version) -> root, as it was listed first
@@ -26,7 +27,7 @@ class Campaign:
         return os.path.join(self.folder, *words)
 
     def command(self, *words):
-        return [self.calco, *words]
+        return [self.calco, *words, *self.keys]
 
     def start(self, *words):
         return subprocess.Popen(self.command(*words), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -138,8 +139,8 @@ class Campaign:
         self.check(may_be_gone)
 
 
-def main(calco, folder, kills, seed):
-    c = Campaign(calco, folder, int(seed))
+def main(calco, folder, kills, seed, key=None):
+    c = Campaign(calco, folder, int(seed), key)
     with open(c.path("disk"), "wb") as f:
         f.write(c.rnd.randbytes(SIZE // 2) + bytes(SIZE // 2))
     code, _, err = c.run("repo", "init", "store")
