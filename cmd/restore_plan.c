@@ -93,14 +93,22 @@ static void place_json(struct out *o, const struct img_region *r, const struct r
 	out_end(o);
 }
 
-static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region, const struct target *t)
+static void amount_text(const struct targets *all, uint64_t bytes, char *ret, size_t size)
 {
-	char what[256], stored[32];
+	char text[32];
+
+	size_format(bytes, text);
+	snprintf(ret, size, all->is_refresh ? "of %s what differs is written" : "%s to write", text);
+}
+
+static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region, const struct targets *all, const struct target *t)
+{
+	char what[256], amount[80];
 
 	img_describe_region(m, region, what, sizeof(what));
-	size_format(cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), stored);
-	out_line(o, "  will get     %s of '%s' version %llu, %s to write; nothing else is touched", what, m->name,
-		(unsigned long long)m->version, stored);
+	amount_text(all, cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), amount, sizeof(amount));
+	out_line(o, "  will get     %s of '%s' version %llu, %s; nothing else is touched", what, m->name,
+		(unsigned long long)m->version, amount);
 	if (t->has_place)
 		show_place(o, &m->regions[region], t);
 }
@@ -108,12 +116,12 @@ static void volume_will_be_written(struct out *o, const struct img_manifest *m, 
 static void disk_will_be_written(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)
 {
 	const struct img_disk *d = &m->disks[t->disk];
-	char size[32], stored[32];
+	char size[32], amount[80];
 
 	size_format(d->size, size);
-	size_format(written_bytes(m, t->disk), stored);
-	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s to write", t->disk + 1, m->name,
-		(unsigned long long)m->version, size, show_table_name(d->table), stored);
+	amount_text(all, written_bytes(m, t->disk), amount, sizeof(amount));
+	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s", t->disk + 1, m->name,
+		(unsigned long long)m->version, size, show_table_name(d->table), amount);
 	if (!surplus(m, all, t))
 		return;
 	size_format(surplus(m, all, t), size);
@@ -150,7 +158,7 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 	for (size_t i = 0; i < t->nr; i++) {
 		now_on_target(o, &t->list[i]);
 		if (m && t->only_region != SIZE_MAX)
-			volume_will_be_written(o, m, t->only_region, &t->list[i]);
+			volume_will_be_written(o, m, t->only_region, t, &t->list[i]);
 		else if (m && t->list[i].disk < m->nr_disks)
 			disk_will_be_written(o, m, t, &t->list[i]);
 		else

@@ -52,6 +52,7 @@ struct targets_request {
 
 struct targets {
 	size_t only_region; /* index, SIZE_MAX: whole disks */
+	bool is_refresh;    /* only what differs is written */
 	struct disk_paths *paths;
 	struct target *list;
 	size_t nr;

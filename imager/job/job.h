@@ -89,6 +89,7 @@ struct restore_options {
 	uint32_t sector_size;     /* of targets that are plain files; 0: that of the image's disk */
 	const char *const *as_is; /* volumes that are written as they are whatever the target's sectors; NULL-terminated; may be NULL */
 	bool dry_run;             /* plan only: nothing is written */
+	bool refresh;             /* look at the targets first, and write only what differs; not from a pipe */
 	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
 };
 
@@ -106,6 +107,9 @@ struct restore_result {
 	size_t nr_changes;
 	uint64_t written_bytes, verified_bytes, discarded_bytes;
 	uint64_t nr_chunks;
+	/* Of a refresh: read of the targets and compared; chunks that differed; read of the image's records; made zero, which written_bytes lacks. */
+	uint64_t scanned_bytes, differing_chunks, fetched_bytes, zeroed_bytes;
+	bool is_same;             /* the targets held the image already: nothing was written */
 	bool resized_table;       /* the target is larger and its GPT was rewritten for it */
 	char state_file[512];     /* "" when nothing had to be saved */
 	double seconds;
@@ -117,6 +121,9 @@ struct restore_result {
  * Everything that can be checked is checked before the first write. Every chunk is verified against its id before it is written; with a damaged image nothing of
  * the damaged chunk reaches the target, which stays disarmed (ERR_CORRUPT). Read-back differences are ERR_CORRUPT with volume and range. The same call
  * completes a restore that was cut short.
+ *
+ * With o->refresh the targets are read first, and only leaves that differ are written, all else is the same; with dry_run, too, the figures of
+ * the result tell what would be written.
  */
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
 

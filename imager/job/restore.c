@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Restore: check everything, disarm, write, scrub, flush, read back, arm. restore_run() reads like that sentence; the
- * stages live in restore_write.c, restore_scrub.c, restore_check.c, disarm.c and holds.c.
+ * Restore: check everything, disarm, write, scrub, flush, read back, arm. run() reads like that sentence; a refresh scans before it, and
+ * writes what differs (refresh_scan.c, refresh_write.c). The stages live in restore_write.c, restore_scrub.c, restore_check.c, disarm.c and holds.c.
  */
-#include "imager/job/restore.h"
+#include "imager/job/refresh.h"
 
 #include "base/arith.h"
 #include "imager/disk/device.h"
@@ -24,6 +24,10 @@ static int open_image(struct restore *rs, struct err *e)
 	if (!rs->reader)
 		return -1;
 	rs->m = (struct img_manifest *)img_reader_manifest(rs->reader);
+	if (rs->o->refresh && !img_reader_seekable(rs->reader)) {
+		err_set(e, ERR_USAGE, 0, "a refresh looks for single pieces of the image, which a pipe cannot give");
+		return err_hint(e, "name the image as a file or in a repository, or use 'calco restore'");
+	}
 	rs->only_region = SIZE_MAX;
 	return rs->o->only ? img_find_region(rs->m, rs->o->only, &rs->only_region, e) : 0;
 }
@@ -232,6 +236,14 @@ static int arm_stage(struct restore *rs, enum hold_stage stage, struct err *e)
 	return 0;
 }
 
+static int finish_states(struct restore *rs, struct err *e)
+{
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
+			return -1;
+	return 0;
+}
+
 /*
  * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
  * it was read back.
@@ -242,9 +254,10 @@ static int arm(struct restore *rs, struct err *e)
 	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
 		if (arm_stage(rs, stage, e) < 0)
 			return -1;
-	for (size_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
-			return -1;
+	if (finish_states(rs, e) < 0)
+		return -1;
+	for (size_t i = 0; rs->need && i < rs->holds->nr; i++)
+		rs->written += rs->holds->list[i].len;
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->sinks[d])
 			blk_rescan(rs->sinks[d]);
@@ -260,14 +273,28 @@ static int still_there(struct restore *rs, struct err *e)
 	return 0;
 }
 
+/* A dry run: what could refuse it, and of a refresh how much it would write. */
+static int preview(struct restore *rs, struct err *e)
+{
+	if (check_disarm(rs, e) < 0)
+		return -1;
+	return rs->need && !rs->is_same ? restore_write(rs, e) : 0;
+}
+
 static int run(struct restore *rs, struct err *e)
 {
 	if (open_image(rs, e) < 0 || open_targets(rs, e) < 0 || plan(rs, e) < 0)
 		return -1;
 	if (open_states(rs, e) < 0)
 		return -1;
+	if (rs->o->refresh && refresh_scan(rs, e) < 0)
+		return -1;
 	if (rs->o->dry_run)
-		return check_disarm(rs, e);
+		return preview(rs, e);
+	if (rs->is_same)
+		return finish_states(rs, e) < 0 ? -1 : still_there(rs, e);
+	if (rs->need)
+		refresh_widen(rs);
 	if (disarm(rs, e) < 0)
 		return -1;
 	rs->disarmed = true;
@@ -287,6 +314,11 @@ static void fill_result(struct restore *rs, struct restore_result *ret)
 	ret->verified_bytes = rs->verified;
 	ret->discarded_bytes = rs->discarded;
 	ret->nr_chunks = rs->nr_chunks;
+	ret->scanned_bytes = rs->scanned;
+	ret->differing_chunks = rs->differing;
+	ret->fetched_bytes = rs->fetched;
+	ret->zeroed_bytes = rs->zeroed;
+	ret->is_same = rs->is_same;
 	for (size_t i = 0; i < rs->m->nr_disks; i++) {
 		ret->resized_table |= rs->x->disks[i].nr_patches > 0 && rs->x->disks[i].size > rs->m->disks[i].size;
 		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
@@ -308,6 +340,7 @@ static void release(struct restore *rs)
 			blk_sink_close(rs->sinks[i]);
 	}
 	img_reader_close(rs->reader);
+	free(rs->need);
 }
 
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e)

@@ -53,7 +53,7 @@ static int scrub_region(struct scrub_run *s, const struct img_region *reg, uint6
 		cmap_get(reg->map, i, &c);
 		for (uint32_t off = 0; off < c.len;) {
 			bool wanted;
-			uint32_t n = restore_wanted_run(reg->map, &c, off, &wanted);
+			uint32_t n = cmap_leaf_run(reg->map, &c, off, &wanted);
 			if (scrub_piece(s, at + off, n, wanted, e) < 0)
 				return -1;
 			off += n;
