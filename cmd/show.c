@@ -10,11 +10,23 @@
 #include "imager/disk/table.h"
 #include "imager/image/manifest.h"
 
+#include <string.h>
+
 #define MAX_BAD_LINES 50
 
 const char *show_table_name(uint8_t table)
 {
 	return pt_kind_name(table == PT_GPT ? PT_GPT : table == PT_MBR ? PT_MBR : PT_NONE);
+}
+
+/* The type's name is found by the table code, which asks for its own structs. */
+const char *show_type_name(const struct img_manifest *m, const struct img_region *r)
+{
+	struct pt_table t = { .kind = m->disks[r->disk].table };
+	struct pt_entry en = { .mbr_type = r->mbr_type };
+
+	memcpy(en.type_guid, r->type_guid, sizeof(en.type_guid));
+	return pt_type_name(&t, &en);
 }
 
 uint64_t show_stored_bytes(const struct img_manifest *m, int disk)
