@@ -33,6 +33,8 @@ int restore_write(struct restore *rs, struct err *e);
 int restore_scrub(struct restore *rs, struct err *e);
 /* restore_read_back - read every written chunk from the medium and compare (restore_check.c) */
 int restore_read_back(struct restore *rs, struct err *e);
+/* restore_advise - the hint of an error that ended it when the target was disarmed already (restore_advice.c) */
+void restore_advise(const struct restore *rs, struct err *e);
 
 /* restore_wanted_run - for a chunk: the run of leaves from off on that are all to be written, or all not; returns its length */
 uint32_t restore_wanted_run(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted);
