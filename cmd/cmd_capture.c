@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco capture: disks become one image. */
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
@@ -217,7 +218,7 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 		r->bad_bytes ? ", with unreadable sectors" : "");
 	show_layout(out, m);
 	report_sizes(out, o, r);
-	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
+	out_line(out, "  root         %.16s", hex_of(m->root, IMG_ID_SIZE, root));
 	if (m->seal)
 		show_encryption(out, m);
 	if (m->nr_signers)

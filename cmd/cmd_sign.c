@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco sign: add a signature to a finished image. */
+#include "base/hex.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
@@ -37,8 +38,8 @@ static int report(struct out *out, const char *image, const struct key *k, const
 		out_line(out, "an earlier signing that was cut short was finished first");
 	out_line(out, r->was_signed ? "already signed: '%s' version %llu, nothing was changed" : "signed: '%s' version %llu", r->name,
 		(unsigned long long)r->version);
-	out_str(out, "fingerprint", "by", text_hex(fingerprint, sizeof(fingerprint), hex));
-	out_line(out, "  root         %.16s", text_hex(r->root, sizeof(r->root), hex));
+	out_str(out, "fingerprint", "by", hex_of(fingerprint, sizeof(fingerprint), hex));
+	out_line(out, "  root         %.16s", hex_of(r->root, sizeof(r->root), hex));
 	if (!r->in_head)
 		out_line(out, "  note: its head has no room for this signature; from a pipe it cannot be required, from a file it can");
 	return 0;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco verify: is the image whole; does a disk hold what the image says? */
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
@@ -133,7 +134,7 @@ static void report_text(struct out *out, const struct verify_options *o, const s
 	size_format(r->checked_bytes, checked);
 	text_duration(r->seconds, seconds);
 	if (r->manifest && r->manifest->has_root)
-		text_hex(r->manifest->root, IMG_ID_SIZE, root);
+		hex_of(r->manifest->root, IMG_ID_SIZE, root);
 	if (good && o->against)
 		out_line(out, "equal: %s%s what %s says", o->against[0], o->against[1] ? " and the other disks hold" : " holds", name);
 	else if (good)
