@@ -86,9 +86,10 @@ static int plan(struct against *a, struct err *e)
 		if (a->disks[i])
 			targets[i] = (struct restore_target){ .size = a->disks[i]->size, .sector_size = a->disks[i]->sector_size, .name = blk_name(a->disks[i]) };
 	if (expected_new(&rq, &a->x, e) < 0) {
-		if (e->code == ERR_REFUSED)
-			e->code = ERR_CORRUPT;
-		return -1;
+		if (e->code != ERR_REFUSED)
+			return -1;
+		e->code = ERR_CORRUPT;
+		return err_hint(e, "no restore of this image could have been written there: name the disk that it was restored to, or captured from");
 	}
 	a->m = a->x->m;
 	for (size_t i = 0; i < a->m->nr_regions; i++)
