@@ -108,6 +108,7 @@ check-code: $(PROGRAM) ## the rules that a program can check: includes, globals,
 check-docs: $(PROGRAM) ## manual pages are clean; options, help, manual and completion agree
 	$(Q)tests/check-man.sh $(MAN)
 	$(Q)tests/check-options.sh $(PROGRAM)
+	$(Q)tests/check-reasons.py
 
 unit: $(UNITS) ## build and run the unit tests only; SAN=address,undefined or SAN=thread for sanitizers
 	$(Q)printf '%s\n' $(UNITS) | xargs -P "$$(nproc)" -n 1 tests/run-unit.sh

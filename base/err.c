@@ -37,6 +37,8 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	char old[sizeof(e->msg)];
 	va_list ap;
 
+	if (e->code == ERR_STOPPED) /* "reading $LogFile: stopped" looks as if that had failed */
+		return -1;
 	memcpy(old, e->msg, sizeof(old));
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);

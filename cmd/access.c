@@ -3,6 +3,7 @@
 #include "cmd/access.h"
 
 #include "base/arith.h"
+#include "base/hex.h"
 #include "cmd/out.h"
 #include "cmd/text.h"
 #include "imager/image/keys.h"
@@ -149,7 +150,7 @@ static void show_signer(struct out *o, const struct img_signer *s, bool is_trust
 	memcpy(k.public_bytes, s->key, sizeof(k.public_bytes));
 	if (key_fingerprint(&k, fingerprint, &ignored) < 0 || key_base64(&k, base64, &ignored) < 0)
 		return;
-	text_hex(fingerprint, sizeof(fingerprint), hex);
+	hex_of(fingerprint, sizeof(fingerprint), hex);
 	out_line(o, "  signed by    %s%s, %s", hex, s->root ? s->core ? "" : " (not in the head: a pipe cannot be judged)" : " (the head only)",
 		is_trusted ? "a required signer" : "whoever that is: present, not trusted");
 	out_object(o, NULL);

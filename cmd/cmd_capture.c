@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco capture: disks become one image. */
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
@@ -79,7 +80,8 @@ static int split_operands(const struct invocation *inv, bool dry_run, size_t *re
 	*ret_image = inv->operands[*ret_nr_disks];
 	if (!stat(*ret_image, &st) && (S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode))) {
 		err_set(e, ERR_USAGE, 0, "the image '%s' would be a %s", *ret_image, S_ISDIR(st.st_mode) ? "folder" : "disk");
-		return err_hint(e, "the image comes last and is a file: calco capture DISK... lab.calco");
+		return err_hint(e, S_ISDIR(st.st_mode) ? "the image comes last and is a file (lab.calco), or a version in a repository: %.120s::NAME"
+								: "the image comes last and is a file: calco capture DISK... lab.calco", *ret_image);
 	}
 	if (image_is_pipe(*ret_image) && !dry_run && isatty(STDOUT_FILENO)) {
 		err_set(e, ERR_USAGE, 0, "'-' writes the image to standard output, which is a terminal");
@@ -217,7 +219,7 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 		r->bad_bytes ? ", with unreadable sectors" : "");
 	show_layout(out, m);
 	report_sizes(out, o, r);
-	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
+	out_line(out, "  root         %.16s", hex_of(m->root, IMG_ID_SIZE, root));
 	if (m->seal)
 		show_encryption(out, m);
 	if (m->nr_signers)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco key: make a key, show what is public of one. */
+#include "base/hex.h"
 #include "cmd/cmd.h"
 #include "cmd/out.h"
 #include "cmd/text.h"
@@ -43,7 +44,7 @@ static int show(struct out *out, const char *path, const char *public_path, cons
 	out_str(out, "public_file", "public", public_path);
 	out_str(out, "kind", "kind", key_kind_name(k->kind));
 	out_bool(out, "secret", NULL, key_is_secret(k));
-	out_str(out, "fingerprint", "fingerprint", text_hex(fingerprint, sizeof(fingerprint), hex));
+	out_str(out, "fingerprint", "fingerprint", hex_of(fingerprint, sizeof(fingerprint), hex));
 	out_str(out, "comment", "comment", k->comment[0] ? k->comment : NULL);
 	out_str(out, "public", NULL, line[0] ? line : NULL);
 	if (line[0])

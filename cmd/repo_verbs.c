@@ -3,6 +3,7 @@
 #include "cmd/repo_verbs.h"
 
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/out.h"
 #include "cmd/progress_ui.h"
@@ -84,7 +85,7 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 	}
 	out_cell_bytes(t, disk_bytes);
 	out_cell_bytes(t, show_stored_bytes(m, -1));
-	out_cell_str(t, text_hex(m->root, IMG_ID_SIZE, text));
+	out_cell_str(t, hex_of(m->root, IMG_ID_SIZE, text));
 	out_cell_none(t);
 }
 

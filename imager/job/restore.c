@@ -355,8 +355,7 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->p = p;
 	int r = run(rs, e);
 	if (r < 0 && rs->disarmed && !e->hint[0])
-		err_hint(e, "the target is not complete and does not boot; the same command finishes it (a disk is confirmed again), "
-			"'calco undo' gives back what it had not come to");
+		restore_advise(rs, e);
 	if (r == 0)
 		fill_result(rs, ret);
 	release(rs);

@@ -40,6 +40,8 @@ int restore_write(struct restore *rs, struct err *e);
 int restore_scrub(struct restore *rs, struct err *e);
 /* restore_read_back - read every written chunk from the medium and compare (restore_check.c) */
 int restore_read_back(struct restore *rs, struct err *e);
+/* restore_advise - the hint of an error that ended it when the target was disarmed already (restore_advice.c) */
+void restore_advise(const struct restore *rs, struct err *e);
 
 /* restore_write_around - write bytes [start, start+len) of the image's disk but for what is held back. buf NULL: zeros. (restore_write.c) */
 int restore_write_around(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e);

@@ -86,9 +86,10 @@ static int plan(struct against *a, struct err *e)
 		if (a->disks[i])
 			targets[i] = (struct restore_target){ .size = a->disks[i]->size, .sector_size = a->disks[i]->sector_size, .name = blk_name(a->disks[i]) };
 	if (expected_new(&rq, &a->x, e) < 0) {
-		if (e->code == ERR_REFUSED)
-			e->code = ERR_CORRUPT;
-		return -1;
+		if (e->code != ERR_REFUSED)
+			return -1;
+		e->code = ERR_CORRUPT;
+		return err_hint(e, "no restore of this image could have been written there: name the disk that it was restored to, or captured from");
 	}
 	a->m = a->x->m;
 	for (size_t i = 0; i < a->m->nr_regions; i++)
@@ -208,20 +209,33 @@ static int compare(struct against *a, const struct progress *p, struct err *e)
 	return 0;
 }
 
+/*
+ * No file is different, and still the disks are: the journal of another file system that was left in the body of this one can be taken for its own
+ * after a crash (tests/e2e/journal-stale.sh). Only on the disk that was captured is it known to be harmless, and nothing tells which one that is.
+ */
+static int spare_only(struct err *e)
+{
+	err_hint(e, "old bytes there are harmless on the disk that was captured; of a disk that was restored it says that something wrote to it, or that it did "
+		"not keep what was written: restore it again");
+	return err_reason(e, "spare");
+}
+
 /* The first place that differs, by the name of the disk it lies on. */
 static int verdict(const struct against *a, struct err *e)
 {
 	const struct damage *d = a->ret->damages;
 	unsigned long long nr = a->ret->nr_damages;
+	bool is_all_spare = a->ret->nr_spare && !a->ret->nr_other;
+	const char *only = is_all_spare ? " only where its file systems hold nothing" : "";
 
 	if (!nr)
 		return 0;
-	err_set(e, ERR_CORRUPT, 0, "%s: %llu place%s differ%s from the image, the first in %s at %llu+%llu", blk_name(a->disks[d->disk]),
-		nr, nr == 1 ? "" : "s", nr == 1 ? "s" : "", d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
+	err_set(e, ERR_CORRUPT, 0, "%s: %llu place%s differ%s from the image%s, the first in %s at %llu+%llu", blk_name(a->disks[d->disk]),
+		nr, nr == 1 ? "" : "s", nr == 1 ? "s" : "", only, d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
 	if (a->ret->wrong_disks & (a->ret->wrong_disks - 1))
-		err_set(e, ERR_CORRUPT, 0, "several disks differ from the image, in %llu places, the first on %s in %s at %llu+%llu", nr,
+		err_set(e, ERR_CORRUPT, 0, "several disks differ from the image%s, in %llu places, the first on %s in %s at %llu+%llu", only, nr,
 			blk_name(a->disks[d->disk]), d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
-	return err_reason(e, "different");
+	return is_all_spare ? spare_only(e) : err_reason(e, "different");
 }
 
 int verify_against(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)

@@ -121,7 +121,7 @@ static int read_head(struct repo *r, struct err *e)
 
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
 		err_set(e, ERR_USAGE, 0, "'%s' is not a repository", r->dir);
-		return err_hint(e, "make one in an empty folder: calco repo init %s", r->dir);
+		return err_hint(e, "name the folder of one; 'calco repo init DIR' makes one in a new or empty folder");
 	}
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "opening the repository '%s'", r->dir);
@@ -155,7 +155,7 @@ struct repo *repo_open(const char *dir, struct err *e)
 	if (r->fd < 0) {
 		err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_FAILED, errno, "opening the repository '%s'", dir);
 		if (errno == ENOENT)
-			err_hint(e, "make one: calco repo init %s", dir);
+			err_hint(e, "is that its name? 'calco repo init %.200s' makes a new one", dir);
 		return NULL;
 	}
 	if (read_head(r, e) < 0)
