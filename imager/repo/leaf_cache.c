@@ -3,6 +3,7 @@
 #include "imager/repo/leaf_cache.h"
 
 #include "base/hex.h"
+#include "imager/repo/files.h"
 
 #include <fcntl.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@ const uint8_t *leaf_cache_map(const struct repo *r, const struct pack_toc *t)
 	struct stat st;
 
 	snprintf(path, sizeof(path), "leaves/%s", hex_of(t->id, 16, hex));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct err ignored = ERR_INIT; /* what cannot be read is not there */
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDONLY, &ignored);
 	if (fd < 0 || fstat(fd, &st) < 0 || !t->nr || (uint64_t)st.st_size != t->nr * LEAF_LIST)
 		return NULL;
 	void *map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);

@@ -4,6 +4,7 @@
 #include "base/hex.h"
 #include "imager/image/composed.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 #include "imager/repo/pack_parts.h"
 
 #include <dirent.h>
@@ -74,7 +75,8 @@ static void adopt_leaves(const struct repo *r, const char *hex, uint64_t nr)
 
 	pack_new_path(hex, "leaves", from, sizeof(from));
 	snprintf(to, sizeof(to), "leaves/%s", hex);
-	AUTO_CLOSE_FD int fd = openat(r->fd, from, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, from, O_RDWR, &ignored);
 	if (fd < 0)
 		return;
 	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < nr * LEAF_LIST || ftruncate(fd, (off_t)(nr * LEAF_LIST)) < 0 ||
@@ -128,7 +130,8 @@ static int look_at(const struct repo *r, const char *name, uint64_t *bytes, stru
 		if (faccessat(r->fd, pack, F_OK, 0) == 0)
 			return 0;
 	}
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDWR, &ignored);
 	if (fd < 0)
 		return 0; /* gone, or not ours to touch */
 	int locked = repo_lock_file(fd, path, e);

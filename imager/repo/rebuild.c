@@ -8,6 +8,7 @@
 #include "imager/image/chunk.h"
 #include "imager/image/located.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -53,11 +54,11 @@ struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool 
 	char path[64];
 
 	pack_path(pack, path, sizeof(path));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
-	if (!t || fd < 0) {
-		err_set(e, ERR_FAILED, t ? errno : ENOMEM, "opening '%s/%s'", r->dir, path);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, write ? O_RDWR : O_RDONLY, e);
+	if (!t)
+		err_nomem(e, "the table of contents of a pack");
+	if (!t || fd < 0)
 		return NULL;
-	}
 	int found = stream_open(&s, fd, path, p, e);
 	if (found == 0)
 		found = pack_scan_records(&s, pack, &scan, e);

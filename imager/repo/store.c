@@ -8,6 +8,7 @@
 #include "imager/image/writer.h"
 #include "imager/repo/compose.h"
 #include "imager/repo/draft.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/retired.h"
 #include "imager/repo/versions.h"
@@ -257,11 +258,14 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 	snprintf(folder, sizeof(folder), "images/%s", v.name);
 	snprintf(new, sizeof(new), "new/%s.version", id);
 	version_path(&v, path, sizeof(path));
+	AUTO_CLOSE_FD int to = repo_open_folder(s->r, folder, e);
+	if (to < 0)
+		return -1;
 	AUTO_CLOSE_FD int fd = openat(s->r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", s->r->dir, new);
 	int failed = img_version_write(new, fd, s->m, l, s->has_composed, s->signer, e);
-	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, s->r->fd, path, RENAME_NOREPLACE) < 0))
+	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, to, strrchr(path, '/') + 1, RENAME_NOREPLACE) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "naming version %llu of '%s'", (unsigned long long)v.number, v.name);
 	if (failed < 0) {
 		unlinkat(s->r->fd, new, 0);
