@@ -110,16 +110,17 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 {
 	struct located located = { .l = all->all, .packs = all->packs };
 	const struct pack_toc *t = pack->toc;
-	const uint8_t *old = leaf_cache_map(r, t);
+	AUTO_CLOSE_FD int old = leaf_cache_open(r, t);
 	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
-	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE], was[LEAF_LIST];
 	int failed = payload && content ? 0 : err_nomem(e, "a read buffer");
-	bool differs = !old;
+	bool differs = old < 0;
 
 	for (uint64_t i = 0; failed == 0 && i < t->nr; i++) {
-		const uint8_t *was = old ? old + i * LEAF_LIST : no_list;
-		if (old && is_proved(codec, was, &t->entries[i]))
+		if (!leaf_cache_read(old, i, 0, CHUNK_LEAVES, was))
+			memcpy(was, no_list, LEAF_LIST);
+		if (is_proved(codec, was, &t->entries[i]))
 			memcpy(list, was, LEAF_LIST);
 		else
 			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
@@ -129,7 +130,6 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 		if (failed == 0 && i % 64 == 0)
 			failed = progress_check(p, e);
 	}
-	leaf_cache_unmap(old, t);
 	return failed < 0 || file_out_drain(out, e) < 0 ? -1 : differs;
 }
 
