@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* One step; len bytes of path are the way to it, for messages. */
 static int open_step(const struct repo *r, int parent, const char *name, const char *path, size_t len, struct err *e)
@@ -91,4 +92,28 @@ int repo_open_file(const struct repo *r, const char *path, int flags, struct err
 		return open_plain(r, r->fd, path, path, flags, e);
 	AUTO_CLOSE_FD int folder = open_folder(r, path, (size_t)(slash - path), e);
 	return folder < 0 ? -1 : open_plain(r, folder, slash + 1, path, flags, e);
+}
+
+bool repo_is_still(const struct repo *r, const char *path, int fd)
+{
+	struct stat open_one, named;
+
+	return fstat(fd, &open_one) == 0 && fstatat(r->fd, path, &named, AT_SYMLINK_NOFOLLOW) == 0 && open_one.st_dev == named.st_dev &&
+		open_one.st_ino == named.st_ino;
+}
+
+int repo_make_file(const struct repo *r, const char *path, int *ret, struct err *e)
+{
+	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+
+	if (fd < 0)
+		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, path);
+	int locked = repo_lock_file(fd, path, e);
+	if (locked == 1 && repo_is_still(r, path, fd)) {
+		*ret = fd;
+		fd = -1;
+		return 1;
+	}
+	unlinkat(r->fd, path, 0);
+	return locked < 0 ? -1 : 0;
 }

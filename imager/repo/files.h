@@ -19,4 +19,14 @@ int repo_open_file(const struct repo *r, const char *path, int flags, struct err
 /* repo_open_folder - "packs", "images/NAME"; errors as repo_open_file(), but what is no folder is ERR_FAILED with ENOTDIR */
 int repo_open_folder(const struct repo *r, const char *path, struct err *e);
 
+/*
+ * repo_make_file - a new file under "new", locked while it is open
+ *
+ * 1: *ret, to read and write; 0: in the moment before it was locked somebody took it for a left-over and removed it; -1
+ */
+int repo_make_file(const struct repo *r, const char *path, int *ret, struct err *e);
+
+/* repo_is_still - is an open file the one that has this name now? */
+bool repo_is_still(const struct repo *r, const char *path, int fd);
+
 #endif

@@ -119,7 +119,6 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 static int look_at(const struct repo *r, const char *name, uint64_t *bytes, struct err *e)
 {
 	char path[PATH_MAX], hex[33];
-	struct stat st;
 
 	snprintf(path, sizeof(path), "new/%s", name);
 	snprintf(hex, sizeof(hex), "%.32s", name);
@@ -138,7 +137,7 @@ static int look_at(const struct repo *r, const char *name, uint64_t *bytes, stru
 	if (locked <= 0)
 		return locked;
 	/* It may have been finished and renamed between opening and locking it. */
-	if (fstatat(r->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!repo_is_still(r, path, fd))
 		return 0;
 	if (!strcmp(ending, ".pack"))
 		return adopt_pack(r, path, hex, fd, bytes, e);

@@ -167,12 +167,24 @@ static int run(struct prune *u, struct err *e)
 	return unfinished_count(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
 }
 
+/* First of all: where the disk is full, the rest needs the room that this gives back. */
+static int remove_unfinished(struct prune *u, struct err *e)
+{
+	if (!u->o->unfinished || u->o->dry_run)
+		return 0;
+	if (repo_lock(u->r, u->p, e) < 0)
+		return -1;
+	int failed = unfinished_count(u->r, true, &u->ret->unfinished_bytes, e);
+	repo_unlock(u->r);
+	return failed;
+}
+
 int repo_prune(struct repo *r, const struct prune_options *o, struct prune_result *ret, const struct progress *p, struct err *e)
 {
 	struct prune u = { .r = r, .o = o, .ret = ret, .p = p };
 
 	memset(ret, 0, sizeof(*ret));
-	if (repo_take_lease(r, true, e) < 0 || !(u.moved = moved_new(e)))
+	if (repo_take_lease(r, true, e) < 0 || remove_unfinished(&u, e) < 0 || !(u.moved = moved_new(e)))
 		return -1;
 	int failed = run(&u, e);
 	moved_free(u.moved);

@@ -146,10 +146,11 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 			return 0;
 	pack_new_path(id, "leaves", new, sizeof(new));
 	snprintf(path, sizeof(path), "leaves/%s", hex_of(pack->toc->id, 16, hex));
-	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, new);
-	int made = repo_lock_file(fd, new, e) < 0 ? -1 : file_out_open(&out, fd, new, NULL, e); /* held: who adopts leaves it alone */
+	AUTO_CLOSE_FD int fd = -1;
+	int made;
+	while ((made = repo_make_file(r, new, &fd, e)) == 0) /* held: who adopts leaves it alone */
+		continue;
+	made = made < 0 ? -1 : file_out_open(&out, fd, new, NULL, e);
 	if (made == 0)
 		made = write_lists(r, all, pack, codec, &out, p, e);
 	file_out_close(&out);

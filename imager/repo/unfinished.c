@@ -27,7 +27,7 @@ int unfinished_count(const struct repo *r, bool remove, uint64_t *ret, struct er
 		snprintf(path, sizeof(path), "new/%s", x->d_name);
 		struct err ignored = ERR_INIT; /* gone, or not ours to touch */
 		AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDWR, &ignored);
-		if (fd < 0 || fstat(fd, &st) < 0 || (locked = repo_lock_file(fd, x->d_name, e)) != 1)
+		if (fd < 0 || fstat(fd, &st) < 0 || (locked = repo_lock_file(fd, x->d_name, e)) != 1 || !repo_is_still(r, path, fd))
 			continue;
 		*ret += (uint64_t)st.st_size;
 		if (remove)
