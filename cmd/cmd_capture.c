@@ -9,6 +9,7 @@
 #include "cmd/out.h"
 #include "cmd/progress_ui.h"
 #include "cmd/show.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/disk/guard.h"
 #include "imager/image/keys.h"
@@ -258,7 +259,7 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 
 static int read_signer(const char *path, struct key *ret, struct err *e)
 {
-	if (key_read(path, ret, e) < 0)
+	if (key_read(path, ret, &signals_only, e) < 0)
 		return err_wrap(e, "--sign");
 	if (ret->kind == KEY_SIGN_SECRET)
 		return 0;

@@ -3,6 +3,7 @@
 #include "base/hex.h"
 #include "cmd/cmd.h"
 #include "cmd/out.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/image/keys.h"
 
@@ -112,7 +113,7 @@ static int run(struct invocation *inv, struct err *e)
 		err_set(e, ERR_USAGE, 0, "'calco key' does not know '%s'", inv->operands[0]);
 		return err_hint(e, "calco key new FILE, or calco key show FILE");
 	}
-	if (key_read(inv->operands[1], &k, e) < 0)
+	if (key_read(inv->operands[1], &k, &signals_only, e) < 0)
 		return -1;
 	return show(inv->out, inv->operands[1], NULL, &k, e);
 }

@@ -5,6 +5,7 @@
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/image/sign.h"
 #include "imager/repo/repo.h"
@@ -56,7 +57,7 @@ static int run(struct invocation *inv, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "an image in a pipe cannot be signed; 'calco capture --sign KEY' signs one that goes into a pipe");
 	if (repo_is_name(inv->operands[0]))
 		return err_set(e, ERR_USAGE, 0, "a version in a repository cannot be signed afterwards; 'calco capture DISK DIR::NAME --sign KEY' signs a new one");
-	if (key_read(inv->operands[1], &k, e) < 0)
+	if (key_read(inv->operands[1], &k, &signals_only, e) < 0)
 		return -1;
 	AUTO(access) struct access *access = access_open(&a->access, e);
 	if (!access)

@@ -8,6 +8,7 @@
 #include "cmd/confirm.h"
 #include "imager/image/manifest.h"
 #include "imager/job/job.h"
+#include "imager/repo/repo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,10 +87,11 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 		.target = t->path,
 		.need_size = exists ? t->need_size : 0,
 		.in_use = all->in_use,
+		.in_use_tree = all->repository[0] ? all->repository : NULL,
 		.yes = rq->yes,
 	};
 	if (t->kind == TARGET_MISSING)
-		return 0;
+		return t->rq.in_use_tree ? guard_new_file(t->path, t->rq.in_use_tree, e) : 0;
 	if (guard_check(&t->rq, &t->verdict, e) < 0)
 		return -1;
 	/* What an earlier attempt left in a file that was new then: the same command finishes it. A disk may be another one by now. */
@@ -217,6 +219,23 @@ static void assign_texts(const struct targets_request *rq, struct targets *t)
 	}
 }
 
+/* The image: a file, or the folder of the repository it lies in. */
+static int name_image(const struct targets_request *rq, struct targets *ret, size_t *nr, struct err *e)
+{
+	struct repo_name name;
+
+	if (image_is_pipe(rq->image))
+		return 0;
+	if (!repo_is_name(rq->image)) {
+		ret->in_use[(*nr)++] = rq->image;
+		return 0;
+	}
+	if (repo_parse(rq->image, &name, e) < 0)
+		return -1;
+	snprintf(ret->repository, sizeof(ret->repository), "%s", name.dir);
+	return 0;
+}
+
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
 	*ret = (struct targets){ .only_region = SIZE_MAX };
@@ -229,8 +248,8 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	if (name_targets(rq, ret, e) < 0 || guard_distinct("target", ret->paths->items, ret->nr, e) < 0)
 		return -1;
 	size_t nr = 0;
-	if (!image_is_pipe(rq->image))
-		ret->in_use[nr++] = rq->image;
+	if (name_image(rq, ret, &nr, e) < 0)
+		return -1;
 	if (ret->state_folder[0])
 		ret->in_use[nr++] = ret->state_folder;
 	for (size_t i = 0; i < ret->nr; i++)

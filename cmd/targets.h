@@ -60,6 +60,7 @@ struct targets {
 	size_t nr_changes;
 	const char *in_use[3]; /* what no target may be or hold: the image, the folder of the state file; NULL-terminated */
 	char state_folder[PATH_MAX];
+	char repository[PATH_MAX]; /* "", or the folder of the repository that holds the image */
 };
 
 /*

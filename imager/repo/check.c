@@ -209,7 +209,7 @@ static int check_all(struct check *c, struct err *e)
 	size_t nr;
 
 	/* The versions before the packs: what one that is committed meanwhile refers to might not be in the list. */
-	if (versions_list(c->r, NULL, &versions, &nr, e) < 0 || open_packs(c, e) < 0)
+	if (versions_list_all(c->r, note_problem, c->ret, &versions, &nr, e) < 0 || open_packs(c, e) < 0)
 		return -1;
 	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))) || !(c->payload = malloc(CHUNK_SIZE)))
 		return err_nomem(e, "the list of versions");

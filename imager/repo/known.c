@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Open-addressing tables over the tables of contents; see known.h. A record is a number: packs in order, entries in order. A leaf is a
- * record's number among those that lend (26 bits) and its place (6 bits), behind 32 bits of its hash; the whole hash is compared in the cache.
+ * record's number among those that lend (26 bits) and its place (6 bits), behind 32 bits of its hash, which say where it stands in the table; the whole
+ * hash is compared in the cache.
  */
 #include "imager/repo/known.h"
 
@@ -18,13 +19,14 @@
 struct known_pack {
 	struct pack_toc *toc;
 	uint64_t first;         /* number of its first record */
-	const uint8_t *leaves;  /* mapped; NULL: no cache */
+	bool has_leaves;        /* there is a cache */
 	bool was_asked;         /* for its cache */
 };
 
 struct known {
 	const struct repo *r;
 	struct chunk_codec *codec;
+	struct leaf_caches *caches;
 	struct known_pack *packs; /* ascending by id */
 	size_t nr_packs;
 	uint64_t nr_records;
@@ -127,7 +129,7 @@ struct known *known_open(const struct repo *r, const struct progress *p, struct 
 	}
 	k->r = r;
 	k->codec = chunk_codec_new(0, e);
-	if (!k->codec || load_packs(k, p, e) < 0 || index_records(k, e) < 0)
+	if (!k->codec || !(k->caches = leaf_caches_new(r, e)) || load_packs(k, p, e) < 0 || index_records(k, e) < 0)
 		return NULL;
 	return take(&k);
 }
@@ -136,10 +138,9 @@ void known_close(struct known *k)
 {
 	if (!k)
 		return;
-	for (size_t i = 0; i < k->nr_packs; i++) {
-		leaf_cache_unmap(k->packs[i].leaves, k->packs[i].toc);
+	leaf_caches_free(k->caches);
+	for (size_t i = 0; i < k->nr_packs; i++)
 		pack_toc_free(k->packs[i].toc);
-	}
 	chunk_codec_free(k->codec);
 	free(k->packs);
 	free(k->by_id);
@@ -184,28 +185,29 @@ bool known_name(const struct known *k, const struct img_record_name *name, struc
 	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, ret);
 }
 
-static const uint8_t *list_of(const struct known *k, uint64_t number)
-{
-	const struct known_pack *pack;
-
-	entry_of(k, number, &pack);
-	return pack->leaves + (number - pack->first) * LEAF_LIST;
-}
-
 /* 0 is a free slot: a leaf whose slot would be 0 is left out. */
 static uint64_t leaf_slot(const uint8_t *hash, uint64_t lender, unsigned leaf)
 {
 	return (uint64_t)get_le32(hash) << 32 | lender << 6 | leaf;
 }
 
-static uint64_t leaf_place(const struct known *k, const uint8_t *hash)
+/* From what a slot holds itself: the table grows without a look at the caches. */
+static uint64_t leaf_place(const struct known *k, uint64_t slot)
 {
-	return get_le64(hash + 8) & (k->leaf_size - 1);
+	return (uint64_t)((unsigned __int128)(slot >> 32) * k->leaf_size >> 32);
 }
 
-static const uint8_t *slot_hash(const struct known *k, uint64_t slot)
+/* Is it this leaf that the slot means? One whose hash cannot be read any more is another. */
+static bool is_leaf(const struct known *k, uint64_t slot, const uint8_t *hash)
 {
-	return list_of(k, k->lenders[(uint32_t)slot >> 6]) + (slot & 63) * HASH_SIZE;
+	const struct known_pack *pack;
+	uint8_t there[HASH_SIZE];
+
+	if (slot >> 32 != get_le32(hash))
+		return false;
+	uint64_t number = k->lenders[(uint32_t)slot >> 6];
+	entry_of(k, number, &pack);
+	return leaf_caches_read(k->caches, pack->toc, number - pack->first, slot & 63, 1, there) && !memcmp(there, hash, HASH_SIZE);
 }
 
 static int grow_leaves(struct known *k, uint64_t more, struct err *e)
@@ -225,7 +227,7 @@ static int grow_leaves(struct known *k, uint64_t more, struct err *e)
 	for (uint64_t i = 0; i < old_size; i++) {
 		if (!old[i])
 			continue;
-		uint64_t at = leaf_place(k, slot_hash(k, old[i]));
+		uint64_t at = leaf_place(k, old[i]);
 		while (k->leaves[at])
 			at = (at + 1) & (size - 1);
 		k->leaves[at] = old[i];
@@ -236,12 +238,12 @@ static int grow_leaves(struct known *k, uint64_t more, struct err *e)
 
 static void put_leaf(struct known *k, const uint8_t *hash, uint64_t lender, unsigned leaf)
 {
-	uint64_t slot = leaf_slot(hash, lender, leaf), at = leaf_place(k, hash);
+	uint64_t slot = leaf_slot(hash, lender, leaf), at = leaf_place(k, slot);
 
 	if (!slot)
 		return;
 	for (; k->leaves[at]; at = (at + 1) & (k->leaf_size - 1))
-		if (k->leaves[at] >> 32 == slot >> 32 && !memcmp(slot_hash(k, k->leaves[at]), hash, HASH_SIZE))
+		if (is_leaf(k, k->leaves[at], hash))
 			return;
 	k->leaves[at] = slot;
 	k->nr_leaves++;
@@ -257,11 +259,13 @@ static bool is_proved(const struct known *k, const struct pack_entry *x, const u
 
 static int add_lender(struct known *k, struct known_pack *pack, const struct pack_entry *x, struct err *e)
 {
+	uint64_t record = (uint64_t)(x - pack->toc->entries), number = pack->first + record;
+	uint8_t list[LEAF_LIST];
+
 	if (!pack->was_asked)
-		pack->leaves = leaf_cache_map(k->r, pack->toc);
+		pack->has_leaves = leaf_caches_read(k->caches, pack->toc, 0, 0, 0, list);
 	pack->was_asked = true;
-	uint64_t number = pack->first + (uint64_t)(x - pack->toc->entries);
-	if (!pack->leaves || k->nr_lenders == MAX_LENDERS || !is_proved(k, x, list_of(k, number)))
+	if (!pack->has_leaves || k->nr_lenders == MAX_LENDERS || !leaf_caches_read(k->caches, pack->toc, record, 0, CHUNK_LEAVES, list) || !is_proved(k, x, list))
 		return 0;
 	if (k->nr_lenders == k->lender_room) {
 		uint64_t room = k->lender_room * 2 + 1024;
@@ -275,7 +279,7 @@ static int add_lender(struct known *k, struct known_pack *pack, const struct pac
 		return -1;
 	uint64_t lender = k->nr_lenders++;
 	k->lenders[lender] = (uint32_t)number;
-	const uint8_t *list = list_of(k, number), *zero = chunk_zero_leaf(k->codec);
+	const uint8_t *zero = chunk_zero_leaf(k->codec);
 	for (unsigned i = 0; i < CHUNK_LEAVES; i++)
 		if (x->lends >> i & 1 && memcmp(list + i * HASH_SIZE, zero, HASH_SIZE))
 			put_leaf(k, list + i * HASH_SIZE, lender, i);
@@ -320,9 +324,9 @@ bool known_leaf(const struct known *k, const uint8_t hash[32], struct known_reco
 
 	if (!k->leaf_size)
 		return false;
-	for (uint64_t at = leaf_place(k, hash); k->leaves[at]; at = (at + 1) & (k->leaf_size - 1)) {
+	for (uint64_t at = leaf_place(k, leaf_slot(hash, 0, 0)); k->leaves[at]; at = (at + 1) & (k->leaf_size - 1)) {
 		uint64_t slot = k->leaves[at];
-		if (slot >> 32 != get_le32(hash) || memcmp(slot_hash(k, slot), hash, HASH_SIZE))
+		if (!is_leaf(k, slot, hash))
 			continue;
 		const struct pack_entry *x = entry_of(k, k->lenders[(uint32_t)slot >> 6], &pack);
 		*ret = (struct known_record){ .toc = pack->toc, .entry = x };

@@ -6,6 +6,7 @@
 #include "base/span.h"
 #include "imager/image/writer.h"
 #include "imager/repo/draft.h"
+#include "imager/repo/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -142,12 +143,15 @@ static int replace(struct repo *r, const struct repo_version *v, const struct im
 	snprintf(new, sizeof(new), "new/%s.version", id);
 	snprintf(folder, sizeof(folder), "images/%s", v->name);
 	version_path(v, path, sizeof(path));
-	AUTO_CLOSE_FD int from = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE_FD int in = repo_open_folder(r, folder, e);
+	AUTO_CLOSE_FD int from = in < 0 ? -1 : repo_open_file(r, path, O_RDONLY, e);
+	if (from < 0)
+		return -1;
 	AUTO_CLOSE_FD int to = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (from < 0 || to < 0)
+	if (to < 0)
 		return err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
 	int failed = img_version_relocate(path, from, to, l, e);
-	if (failed == 0 && (fsync(to) < 0 || renameat(r->fd, new, r->fd, path) < 0))
+	if (failed == 0 && (fsync(to) < 0 || renameat(r->fd, new, in, strrchr(path, '/') + 1) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
 	if (failed < 0) {
 		unlinkat(r->fd, new, 0);

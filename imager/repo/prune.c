@@ -58,18 +58,18 @@ static int copy_record(struct prune *u, const uint8_t pack[16], const struct pac
 static int copy_pack(struct prune *u, const struct needed_pack *x, struct err *e)
 {
 	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
-	const uint8_t *lists = leaf_cache_map(u->r, x->toc);
+	AUTO_CLOSE_FD int lists = leaf_cache_open(u->r, x->toc);
+	uint8_t list[LEAF_LIST];
 	int failed = payload ? 0 : err_nomem(e, "a record");
 
 	for (uint64_t i = 0; failed == 0 && i < x->toc->nr; i++) {
 		if (x->is_needed[i])
-			failed = copy_record(u, x->toc->id, &x->toc->entries[i], lists ? lists + i * LEAF_LIST : NULL, payload, e);
+			failed = copy_record(u, x->toc->id, &x->toc->entries[i], leaf_cache_read(lists, i, 0, CHUNK_LEAVES, list) ? list : NULL, payload, e);
 		if (failed == 0 && i % 64 == 0) {
 			progress_update(u->p, "copy", u->ret->copied_bytes, u->to_copy);
 			failed = progress_check(u->p, e);
 		}
 	}
-	leaf_cache_unmap(lists, x->toc);
 	return failed;
 }
 
@@ -167,12 +167,24 @@ static int run(struct prune *u, struct err *e)
 	return unfinished_count(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
 }
 
+/* First of all: where the disk is full, the rest needs the room that this gives back. */
+static int remove_unfinished(struct prune *u, struct err *e)
+{
+	if (!u->o->unfinished || u->o->dry_run)
+		return 0;
+	if (repo_lock(u->r, u->p, e) < 0)
+		return -1;
+	int failed = unfinished_count(u->r, true, &u->ret->unfinished_bytes, e);
+	repo_unlock(u->r);
+	return failed;
+}
+
 int repo_prune(struct repo *r, const struct prune_options *o, struct prune_result *ret, const struct progress *p, struct err *e)
 {
 	struct prune u = { .r = r, .o = o, .ret = ret, .p = p };
 
 	memset(ret, 0, sizeof(*ret));
-	if (repo_take_lease(r, true, e) < 0 || !(u.moved = moved_new(e)))
+	if (repo_take_lease(r, true, e) < 0 || remove_unfinished(&u, e) < 0 || !(u.moved = moved_new(e)))
 		return -1;
 	int failed = run(&u, e);
 	moved_free(u.moved);

@@ -8,6 +8,7 @@
 #include "imager/image/chunk.h"
 #include "imager/image/located.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -53,11 +54,11 @@ struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool 
 	char path[64];
 
 	pack_path(pack, path, sizeof(path));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
-	if (!t || fd < 0) {
-		err_set(e, ERR_FAILED, t ? errno : ENOMEM, "opening '%s/%s'", r->dir, path);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, write ? O_RDWR : O_RDONLY, e);
+	if (!t)
+		err_nomem(e, "the table of contents of a pack");
+	if (!t || fd < 0)
 		return NULL;
-	}
 	int found = stream_open(&s, fd, path, p, e);
 	if (found == 0)
 		found = pack_scan_records(&s, pack, &scan, e);
@@ -109,16 +110,17 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 {
 	struct located located = { .l = all->all, .packs = all->packs };
 	const struct pack_toc *t = pack->toc;
-	const uint8_t *old = leaf_cache_map(r, t);
+	AUTO_CLOSE_FD int old = leaf_cache_open(r, t);
 	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
-	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE], was[LEAF_LIST];
 	int failed = payload && content ? 0 : err_nomem(e, "a read buffer");
-	bool differs = !old;
+	bool differs = old < 0;
 
 	for (uint64_t i = 0; failed == 0 && i < t->nr; i++) {
-		const uint8_t *was = old ? old + i * LEAF_LIST : no_list;
-		if (old && is_proved(codec, was, &t->entries[i]))
+		if (!leaf_cache_read(old, i, 0, CHUNK_LEAVES, was))
+			memcpy(was, no_list, LEAF_LIST);
+		if (is_proved(codec, was, &t->entries[i]))
 			memcpy(list, was, LEAF_LIST);
 		else
 			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
@@ -128,7 +130,6 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 		if (failed == 0 && i % 64 == 0)
 			failed = progress_check(p, e);
 	}
-	leaf_cache_unmap(old, t);
 	return failed < 0 || file_out_drain(out, e) < 0 ? -1 : differs;
 }
 
@@ -145,10 +146,11 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 			return 0;
 	pack_new_path(id, "leaves", new, sizeof(new));
 	snprintf(path, sizeof(path), "leaves/%s", hex_of(pack->toc->id, 16, hex));
-	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, new);
-	int made = repo_lock_file(fd, new, e) < 0 ? -1 : file_out_open(&out, fd, new, NULL, e); /* held: who adopts leaves it alone */
+	AUTO_CLOSE_FD int fd = -1;
+	int made;
+	while ((made = repo_make_file(r, new, &fd, e)) == 0) /* held: who adopts leaves it alone */
+		continue;
+	made = made < 0 ? -1 : file_out_open(&out, fd, new, NULL, e);
 	if (made == 0)
 		made = write_lists(r, all, pack, codec, &out, p, e);
 	file_out_close(&out);

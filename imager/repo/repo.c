@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "imager/image/format.h"
 #include "imager/image/manifest.h"
+#include "imager/repo/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -117,14 +118,14 @@ static int read_head(struct repo *r, struct err *e)
 {
 	uint8_t head[FMT_PREAMBLE_SIZE + 1];
 	struct fmt_preamble pre;
-	AUTO_CLOSE_FD int fd = openat(r->fd, HEAD_NAME, O_RDONLY | O_CLOEXEC);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, HEAD_NAME, O_RDONLY, e);
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+	if (fd < 0 && e->sys_errno == ENOENT) {
 		err_set(e, ERR_USAGE, 0, "'%s' is not a repository", r->dir);
 		return err_hint(e, "name the folder of one; 'calco repo init DIR' makes one in a new or empty folder");
 	}
 	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the repository '%s'", r->dir);
+		return -1;
 	ssize_t n = read(fd, head, sizeof(head));
 	if (n < 0)
 		return err_set(e, ERR_FAILED, errno, "reading '%s/%s'", r->dir, HEAD_NAME);
@@ -135,6 +136,19 @@ static int read_head(struct repo *r, struct err *e)
 	if (pre.mandatory != FMT_IS_REPOSITORY)
 		return err_set(e, ERR_CORRUPT, 0, "'%s/%s' is not the head of a repository", r->dir, HEAD_NAME);
 	memcpy(r->id, pre.pack_id, sizeof(r->id));
+	return 0;
+}
+
+/* The folders are where they seem to be: what is renamed and removed in them is the repository's. One that is missing is found out later. */
+static int check_folders(const struct repo *r, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		AUTO_CLOSE_FD int fd = repo_open_folder(r, folders[i], e);
+		if (fd < 0 && e->code == ERR_REFUSED)
+			return -1;
+		if (fd < 0)
+			*e = (struct err)ERR_INIT;
+	}
 	return 0;
 }
 
@@ -158,7 +172,7 @@ struct repo *repo_open(const char *dir, struct err *e)
 			err_hint(e, "is that its name? 'calco repo init %.200s' makes a new one", dir);
 		return NULL;
 	}
-	if (read_head(r, e) < 0)
+	if (read_head(r, e) < 0 || check_folders(r, e) < 0)
 		return NULL;
 	return take(&r);
 }
@@ -228,9 +242,9 @@ int repo_lock(struct repo *r, const struct progress *p, struct err *e)
 {
 	if (r->lock_fd >= 0)
 		return 0;
-	AUTO_CLOSE_FD int fd = openat(r->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, "lock", O_RDWR | O_CREAT, e);
 	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the lock of '%s'", r->dir);
+		return -1;
 	for (;;) {
 		int locked = repo_lock_file(fd, "lock", e);
 		if (locked < 0)
@@ -255,9 +269,11 @@ void repo_unlock(struct repo *r)
 
 int repo_flush_folder(const struct repo *r, const char *folder, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE_FD int fd = repo_open_folder(r, folder, e);
 
-	if (fd < 0 || fsync(fd) < 0)
+	if (fd < 0)
+		return -1;
+	if (fsync(fd) < 0)
 		return err_set(e, ERR_FAILED, errno, "flushing '%s/%s'", r->dir, folder);
 	return 0;
 }

@@ -8,6 +8,7 @@
 #include "imager/image/writer.h"
 #include "imager/repo/compose.h"
 #include "imager/repo/draft.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/retired.h"
 #include "imager/repo/versions.h"
@@ -36,6 +37,14 @@ struct repo_store {
 	uint64_t nr_put, version_bytes;
 	bool has_composed;
 };
+
+/* -1. No room: what was stored is kept for the next capture, and the person may want to have the room back instead. */
+static int tell_room(const struct repo_store *s, struct err *e)
+{
+	if (e->sys_errno == ENOSPC || e->sys_errno == EDQUOT)
+		err_hint(e, "make room, and the same capture goes on with what was stored; to give that back instead: calco repo prune %.150s --unfinished", s->r->dir);
+	return -1;
+}
 
 /* The lenders of a composed record that is known: all must be known, or it is of no use. */
 static int lenders_of(struct repo_store *s, const struct known_record *r, struct composed *ret, struct err *e)
@@ -115,11 +124,11 @@ static int put_new(struct repo_store *s, uint64_t chunk, const struct packed_chu
 	struct composed made;
 
 	if (!s->pack && !(s->pack = pack_writer_open(s->r, e)))
-		return -1;
+		return tell_room(s, e);
 	head.chunk = chunk;
 	memcpy(head.id, c->id, IMG_ID_SIZE);
 	if (pack_writer_put(s->pack, &head, false, payload, head.kind == FMT_COMPOSED ? c->fresh : UINT64_MAX, c->leaves, &entry, e) < 0)
-		return -1;
+		return tell_room(s, e);
 	if (head.kind == FMT_COMPOSED && (composed_parse(&head, payload, &made, e) < 0 || note_lenders(s, &made, e) < 0))
 		return -1;
 	return draft_chunk(s->draft, c->id, pack_writer_id(s->pack), entry.offset, entry.len, e);
@@ -167,11 +176,13 @@ static int adopt(struct repo_store *s, const struct progress *p, struct err *e)
 		return -1;
 	int failed = packs_adopt(s->r, &bytes, e);
 	repo_unlock(s->r);
-	if (failed == 0 && bytes) {
+	if (failed < 0)
+		return tell_room(s, e);
+	if (bytes) {
 		size_format(bytes, text);
 		progress_notice(p, "%s that an interrupted capture had stored are used", text);
 	}
-	return failed;
+	return 0;
 }
 
 static int repo_begin(struct img_store *base, struct img_manifest *m, const struct progress *p, struct err *e)
@@ -257,11 +268,14 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 	snprintf(folder, sizeof(folder), "images/%s", v.name);
 	snprintf(new, sizeof(new), "new/%s.version", id);
 	version_path(&v, path, sizeof(path));
+	AUTO_CLOSE_FD int to = repo_open_folder(s->r, folder, e);
+	if (to < 0)
+		return -1;
 	AUTO_CLOSE_FD int fd = openat(s->r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", s->r->dir, new);
 	int failed = img_version_write(new, fd, s->m, l, s->has_composed, s->signer, e);
-	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, s->r->fd, path, RENAME_NOREPLACE) < 0))
+	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, to, strrchr(path, '/') + 1, RENAME_NOREPLACE) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "naming version %llu of '%s'", (unsigned long long)v.number, v.name);
 	if (failed < 0) {
 		unlinkat(s->r->fd, new, 0);
@@ -278,7 +292,7 @@ static int repo_commit(struct img_store *base, struct err *e)
 	if (s->nr_put != s->m->nr_present)
 		return err_set(e, ERR_FAILED, 0, "%llu chunks are missing", (unsigned long long)(s->m->nr_present - s->nr_put));
 	if (s->pack && pack_writer_finish(s->pack, e) < 0)
-		return -1;
+		return tell_room(s, e);
 	AUTO(img_locations) struct img_locations *l = draft_finish(s->draft, e);
 	if (!l || join_lineage(s, e) < 0 || repo_lock(s->r, s->p, e) < 0)
 		return -1;
@@ -288,7 +302,7 @@ static int repo_commit(struct img_store *base, struct err *e)
 	if (failed == 0)
 		failed = write_version(s, l, e);
 	repo_unlock(s->r);
-	return failed;
+	return failed < 0 ? tell_room(s, e) : 0;
 }
 
 static uint64_t repo_bytes(const struct img_store *base)

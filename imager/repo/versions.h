@@ -27,6 +27,14 @@ struct repo_tag {
 int versions_list(const struct repo *r, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e);
 int tags_list(const struct repo *r, const char *name, struct repo_tag **ret, size_t *ret_nr, struct err *e);
 
+/*
+ * versions_list_all - versions_list() of all images, for who only looks: where a link stands in the place of an image's folder, @odd is told of it
+ *
+ * versions_list() and tags_list() fail there (ERR_REFUSED "link"): what may be taken away is not known without what the link hides.
+ */
+int versions_list_all(const struct repo *r, int (*odd)(void *arg, const char *text, struct err *e), void *arg, struct repo_version **ret, size_t *ret_nr,
+	struct err *e);
+
 /* version_find - the number that a version's number, a tag, or "" for the newest means. ERR_USAGE names what there is. */
 int version_find(const struct repo *r, const struct repo_name *what, uint64_t *ret, struct err *e);
 
