@@ -261,6 +261,23 @@ static struct disarm begin(const struct expected *x, uint32_t disk, const struct
 	return d;
 }
 
+/* Undo tells of the parts as they were, though the table may be half replaced by then. */
+static int keep_parts(const struct disarm *d, struct err *e)
+{
+	struct pt_region *regions = NULL;
+	size_t nr_known, nr = 0;
+
+	state_parts(d->state, &nr_known);
+	if (nr_known || !d->t->table)
+		return 0;
+	int r = pt_regions(d->t->table, d->sink->size, false, &regions, &nr, e);
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = state_add_part(d->state, regions[i].start, regions[i].len,
+			regions[i].kind == PT_REGION_PARTITION ? d->t->table->entries[regions[i].entry].number : 0, e);
+	pt_regions_free(regions, nr);
+	return r;
+}
+
 int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
 {
 	struct disarm d = begin(x, disk, t, sink, state);
@@ -269,7 +286,7 @@ int target_disarm(const struct expected *x, uint32_t disk, const struct target_l
 	if (disarm_pass(x, disk, &d, e) < 0)
 		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
 	d.pass = PASS_SEE;
-	if (disarm_pass(x, disk, &d, e) < 0 || see_table(&d, e) < 0 || state_sync(state, e) < 0)
+	if (disarm_pass(x, disk, &d, e) < 0 || see_table(&d, e) < 0 || keep_parts(&d, e) < 0 || state_sync(state, e) < 0)
 		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
 	d.pass = PASS_CLEAR;
 	if (disarm_pass(x, disk, &d, e) < 0 || blk_flush(sink, e) < 0)

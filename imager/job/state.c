@@ -9,7 +9,8 @@
  *         "SAVE" is what stood there before the first attempt; "LATE" is what a later attempt found below the mark, where an
  *         earlier one may have written. Without bytes behind it, "SEEN" tells the CRC of what stood in a place that was not saved,
  *         "LEFT" that of what a restore is about to write over a place the record knows: by these the target is known again. The
- *         place of a note lies within 512 bytes (state_known.c)
+ *         place of a note lies within 512 bytes (state_known.c). "PART" is a part of the disk as it was divided before the first attempt: its
+ *         start, and as bytes u64 length, u32 number of the partition or 0
  *
  * A torn entry at the end was never synced, so the target was not changed for it: it is written over. A new record is made beside its
  * name and moved there, so that what stands under the name always has a whole header.
@@ -20,7 +21,6 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/span.h"
-#include "imager/disk/device.h"
 #include "imager/job/holds.h"
 
 #include <errno.h>
@@ -37,6 +37,7 @@
 #define FIRST_ENTRY  2048U
 #define MAX_ENTRY    (16U << 20)
 #define MARK_STEP    ((uint64_t)256 << 20)
+#define PART_SIZE    12U
 #define KEEP_FINISHED 32U /* records of finished restores */
 
 static int make_folders(const char *path, struct err *e)
@@ -48,57 +49,6 @@ static int make_folders(const char *path, struct err *e)
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
 			return err_set(e, ERR_FAILED, errno, "making the folder '%s'", part);
 	}
-	return 0;
-}
-
-void state_name_target(const char *target, char ret[NAME_SIZE])
-{
-	struct err ignored = ERR_INIT;
-	struct dev_info dev;
-	char real[PATH_MAX];
-
-	memset(ret, 0, NAME_SIZE);
-	if (dev_inspect(target, &dev, &ignored) == 0 && !dev.is_file && !dev.is_partition && dev.serial[0])
-		snprintf(ret, NAME_SIZE, "serial %s, model %s", dev.serial, dev.model);
-	else if (ignored.code || !dev_backing(&dev, ret, NAME_SIZE))
-		snprintf(ret, NAME_SIZE, "%.511s", realpath(target, real) ? real : target);
-}
-
-/* A file name for the record: what is plain in the target's name, and a number that tells it from others. */
-static void name_file(const char *name, char ret[140])
-{
-	const char *base = strrchr(name, '/');
-	size_t n = 0;
-
-	for (const char *p = base ? base + 1 : name; *p && n < 100; p++)
-		ret[n++] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p) ? *p : '-';
-	snprintf(ret + n, 140 - n, "-%08x.state", crc32_of(name, strlen(name)));
-}
-
-int state_folder(char *ret, size_t size, struct err *e)
-{
-	const char *home = getenv("HOME");
-
-	if (geteuid() == 0)
-		snprintf(ret, size, "/var/lib/calco/state");
-	else if (home)
-		snprintf(ret, size, "%.3000s/.local/state/calco", home);
-	else
-		return err_set(e, ERR_FAILED, 0, "no place for the state record: HOME is not set");
-	return 0;
-}
-
-int state_default(const char *target, char *ret, size_t size, struct err *e)
-{
-	char folder[PATH_MAX], name[NAME_SIZE], file[140];
-
-	if (state_folder(folder, sizeof(folder), e) < 0)
-		return -1;
-	state_name_target(target, name);
-	name_file(name, file);
-	int n = snprintf(ret, size, "%s/%s", folder, file);
-	if (n < 0 || (size_t)n >= size)
-		return err_set(e, ERR_FAILED, ENAMETOOLONG, "no place for the state record");
 	return 0;
 }
 
@@ -139,48 +89,12 @@ int state_read_at(const struct state *s, uint64_t off, void *bytes, size_t len, 
 }
 
 #define FILE_ID      (24 + NAME_SIZE + 32)
-#define FILE_ID_SIZE 24U
 
-#define LOOP_OVER    "loop device over " /* dev_backing() */
-
-/* The file that a target's name is of: its path, or that behind a loop device. */
-static bool stat_named(const char *name, struct statx *ret)
+static bool is_of_other_file(const struct state *s, const uint8_t was[STATE_ID_SIZE])
 {
-	const unsigned want = STATX_INO | STATX_BTIME | STATX_TYPE;
-	const char *over = strstr(name, LOOP_OVER);
-	char path[NAME_SIZE];
+	uint8_t now[STATE_ID_SIZE];
 
-	snprintf(path, sizeof(path), "%s", over ? over + strlen(LOOP_OVER) : name);
-	if (statx(AT_FDCWD, path, 0, want, ret) == 0)
-		return true;
-	char *at = over ? strrchr(path, ' ') : NULL; /* " at 1048576" */
-	if (!at || at - path < 3 || strncmp(at - 3, " at", 3))
-		return false;
-	at[-3] = '\0';
-	return statx(AT_FDCWD, path, 0, want, ret) == 0;
-}
-
-/* Which file a plain file is, when another one may have got its name: inode, and time of birth where that is known. Zeros for a device. */
-static void identify_file(const char *name, uint8_t ret[FILE_ID_SIZE])
-{
-	struct statx sx;
-
-	memset(ret, 0, FILE_ID_SIZE);
-	if (!stat_named(name, &sx) || !S_ISREG(sx.stx_mode))
-		return;
-	put_le64(ret, 0, sx.stx_ino);
-	if (sx.stx_mask & STATX_BTIME) {
-		put_le64(ret, 8, (uint64_t)sx.stx_btime.tv_sec);
-		put_le32(ret, 16, sx.stx_btime.tv_nsec);
-	}
-	put_le32(ret, 20, 1);
-}
-
-static bool is_of_other_file(const struct state *s, const uint8_t was[FILE_ID_SIZE])
-{
-	uint8_t now[FILE_ID_SIZE];
-
-	identify_file(s->target, now);
+	state_identify(s->target, now);
 	return get_le32(was + 20) && memcmp(was, now, sizeof(now)) != 0;
 }
 
@@ -193,7 +107,7 @@ static int write_header(const struct state *s, uint32_t status, const uint8_t *r
 	memcpy(b + 24, s->target, NAME_SIZE);
 	if (root)
 		memcpy(b + 24 + NAME_SIZE, root, 32);
-	identify_file(s->target, b + FILE_ID);
+	state_identify(s->target, b + FILE_ID);
 	put_le32(b, HEADER_SIZE - 4, crc32_of(b, HEADER_SIZE - 4));
 	return state_write_at(s, 0, b, sizeof(b), e);
 }
@@ -228,6 +142,17 @@ static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e
 	return 0;
 }
 
+static int remember_part(struct state *s, uint64_t start, uint64_t len, uint32_t number, struct err *e)
+{
+	struct state_part *grown = reallocarray(s->parts, s->nr_parts + 1, sizeof(*grown));
+
+	if (!grown)
+		return err_nomem(e, "the state record");
+	s->parts = grown;
+	s->parts[s->nr_parts++] = (struct state_part){ .start = start, .len = len, .partition = number };
+	return 0;
+}
+
 static bool is_note(const uint8_t h[ENTRY_HEADER])
 {
 	return !memcmp(h, "SEEN", 4) || !memcmp(h, "LEFT", 4);
@@ -243,7 +168,7 @@ static int read_entry(const struct state *s, uint64_t at, uint8_t h[ENTRY_HEADER
 {
 	int r = state_read_at(s, at, h, ENTRY_HEADER, e);
 
-	if (r <= 0 || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4) && !is_note(h)) || get_le32(h + 20) != crc32_of(h, 20))
+	if (r <= 0 || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4) && memcmp(h, "PART", 4) && !is_note(h)) || get_le32(h + 20) != crc32_of(h, 20))
 		return r < 0 ? -1 : 0;
 	uint32_t len = get_le32(h + 4);
 	if (len == 0 || len > MAX_ENTRY)
@@ -263,7 +188,7 @@ int state_each(struct state *s, state_saved_fn fn, void *arg, struct err *e)
 	if (!bytes)
 		return err_nomem(e, "the state record");
 	for (uint64_t at = FIRST_ENTRY; (r = read_entry(s, at, h, bytes, e)) == 1; at += ENTRY_HEADER + bytes_behind(h))
-		if (!is_note(h) && fn(arg, get_le64(h + 8), bytes, get_le32(h + 4), h[0] == 'L', e) < 0)
+		if (!is_note(h) && h[0] != 'P' && fn(arg, get_le64(h + 8), bytes, get_le32(h + 4), h[0] == 'L', e) < 0)
 			return -1;
 	return r;
 }
@@ -279,7 +204,12 @@ static int read_entries(struct state *s, struct err *e)
 		return err_nomem(e, "the state record");
 	while ((r = read_entry(s, s->end, h, bytes, e)) == 1) {
 		struct known_note n = { .start = get_le64(h + 8), .len = get_le32(h + 4), .crc = get_le32(h + 16), .is_left = h[0] == 'L' };
-		if (is_note(h) ? state_remember_note(s, &n, e) < 0 : remember(s, n.start, n.len, e) < 0)
+		bool is_part = h[0] == 'P' && n.len == PART_SIZE;
+		if (is_part && remember_part(s, n.start, get_le64(bytes), get_le32(bytes + 8), e) < 0)
+			return -1;
+		if (h[0] == 'P')
+			s->end += ENTRY_HEADER + n.len;
+		else if (is_note(h) ? state_remember_note(s, &n, e) < 0 : remember(s, n.start, n.len, e) < 0)
 			return -1;
 	}
 	state_sort_notes(s);
@@ -477,7 +407,7 @@ int state_set_aside(struct state *s, char *ret, size_t size, struct err *e)
 	s->is_other = false;
 	s->end = FIRST_ENTRY;
 	s->mark = s->mark_seq = 0;
-	s->nr_saved = s->nr_old = s->nr_notes = s->nr_sorted = s->nr_places = 0;
+	s->nr_parts = s->nr_saved = s->nr_old = s->nr_notes = s->nr_sorted = s->nr_places = 0;
 	free(take(&s->places));
 	return 0;
 }
@@ -572,18 +502,41 @@ static int begin_file(struct state *s, struct err *e)
 	return folder_flush(s->path, e);
 }
 
-static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+static int append_entry(const struct state *s, const char *kind, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	uint8_t h[ENTRY_HEADER];
 
-	memcpy(h, start < s->mark ? "LATE" : "SAVE", 4);
+	memcpy(h, kind, 4);
 	put_le32(h, 4, (uint32_t)len);
 	put_le64(h, 8, start);
 	put_le32(h, 16, crc32_of(bytes, len));
 	put_le32(h, 20, crc32_of(h, 20));
-	if (state_write_at(s, s->end, h, sizeof(h), e) < 0 || state_write_at(s, s->end + sizeof(h), bytes, len, e) < 0)
+	return state_write_at(s, s->end, h, sizeof(h), e) < 0 ? -1 : state_write_at(s, s->end + sizeof(h), bytes, len, e);
+}
+
+static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	if (append_entry(s, start < s->mark ? "LATE" : "SAVE", start, bytes, len, e) < 0)
 		return -1;
 	return remember(s, start, len, e);
+}
+
+int state_add_part(struct state *s, uint64_t start, uint64_t len, unsigned partition, struct err *e)
+{
+	uint8_t b[PART_SIZE];
+
+	put_le64(b, 0, len);
+	put_le32(b, 8, partition);
+	if ((s->fd < 0 && begin_file(s, e) < 0) || append_entry(s, "PART", start, b, sizeof(b), e) < 0)
+		return -1;
+	s->end += ENTRY_HEADER + sizeof(b);
+	return remember_part(s, start, len, partition, e);
+}
+
+const struct state_part *state_parts(const struct state *s, size_t *ret_nr)
+{
+	*ret_nr = s->nr_parts;
+	return s->parts;
 }
 
 /*
@@ -718,6 +671,7 @@ void state_close(struct state *s)
 	pthread_mutex_destroy(&s->lock);
 	free(s->places);
 	free(s->notes);
+	free(s->parts);
 	free(s->saved);
 	free(s);
 }

@@ -77,6 +77,17 @@ bool state_is_other(const struct state *s);
  */
 int state_set_aside(struct state *s, char *ret, size_t size, struct err *e);
 
+/*
+ * state_parts - how the target was divided before the first attempt, in order; none: nobody added any
+ * state_add_part - the next one; not synced
+ */
+struct state_part {
+	uint64_t start, len;
+	unsigned partition; /* its number; 0: a gap, or the whole disk */
+};
+const struct state_part *state_parts(const struct state *s, size_t *ret_nr);
+int state_add_part(struct state *s, uint64_t start, uint64_t len, unsigned partition, struct err *e);
+
 /* state_get_mark - nothing at or behind this offset of the target was written since its bytes were saved; 0: nothing at all */
 uint64_t state_get_mark(const struct state *s);
 

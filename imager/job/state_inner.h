@@ -34,6 +34,8 @@ struct state {
 	uint64_t mark, mark_seq;
 	struct saved_range *saved;
 	size_t nr_saved, nr_old; /* nr_old: of them by earlier attempts */
+	struct state_part *parts;
+	size_t nr_parts;
 	struct known_note *notes;
 	size_t nr_notes, notes_room, nr_sorted; /* nr_sorted: of them by earlier attempts, sorted by kind and start */
 	pthread_mutex_t lock;       /* of what the workers of a restore reach: notes, places, end, mark */
@@ -55,6 +57,10 @@ int state_load(struct state *s, bool *ret_finished, struct err *e);
  * a loop device by its file; anything else, and a partition, by its path
  */
 void state_name_target(const char *target, char ret[NAME_SIZE]);
+
+/* state_identify - which file a plain file is, also one behind a loop device: inode, and time of birth where that is known. Zeros for a device. */
+#define STATE_ID_SIZE 24U
+void state_identify(const char *name, uint8_t ret[STATE_ID_SIZE]);
 
 /* state_remember_note - an entry without bytes that stands in the file at s->end, which moves on */
 int state_remember_note(struct state *s, const struct known_note *n, struct err *e);

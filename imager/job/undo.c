@@ -2,8 +2,8 @@
 /*
  * Undo: put back the bytes that a restore saved and cleared before it was cut short; see undo_run() in job.h.
  *
- * A restore writes upwards and keeps a mark ahead of its writes, and it replaces the partition table last. So the target's own table
- * still divides the disk, and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
+ * A restore writes upwards and keeps a mark ahead of its writes. The record tells how the disk was divided before (of an older one, or where nobody could
+ * read the table then, what stands there now must do), and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
  * to find the parts, to compare what stands there, to write, and to read back. Before anything is written the notes of the record must prove that
  * the target is the one it is of.
  */
@@ -56,9 +56,33 @@ static int add_parts(struct undo *u, struct pt_table *t, struct err *e)
 	return u->parts ? 0 : err_nomem(e, "the parts of the disk");
 }
 
+/* As the record tells them. */
+static int take_parts(struct undo *u, const struct state_part *list, size_t nr, struct err *e)
+{
+	uint64_t at = 0;
+
+	u->parts = alloc_array(nr, sizeof(*u->parts));
+	if (!u->parts)
+		return err_nomem(e, "the parts of the disk");
+	for (size_t i = 0; i < nr; i++) {
+		if (list[i].start < at || !range_inside(list[i].start, list[i].len, u->sink->size)) {
+			err_set(e, ERR_CORRUPT, 0, "the state record '%s' divides '%s' in parts that it has not", u->ret->state_file, u->sink->name);
+			return err_reason(e, "state");
+		}
+		at = list[i].start + list[i].len;
+		u->parts[u->nr++] = (struct undo_part){ .start = list[i].start, .len = list[i].len, .partition = list[i].partition };
+	}
+	return 0;
+}
+
 /* A table that cannot be read divides nothing: the disk is one part. */
 static int find_parts(struct undo *u, struct err *e)
 {
+	size_t nr;
+	const struct state_part *list = state_parts(u->state, &nr);
+
+	if (nr)
+		return take_parts(u, list, nr, e);
 	AUTO(blk_source) struct blk_source *src = blk_sink_source(u->sink, e);
 	AUTO(pt_table) struct pt_table *t = NULL;
 	struct err table_error = ERR_INIT;

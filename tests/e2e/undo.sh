@@ -78,6 +78,11 @@ run_calco restore image.calco target.img --state record --dry-run
 cmp record record.before
 cmp target.img left.img
 
+# When all is written, and the old table with it: the parts are still told as they were.
+cut_restore $(($(stat -c %s image.calco) - 100))
+expect_exit 4 "$CALCO" undo target.img --state record --json
+json_true out '[(p["partition"], p["put_back"]) for p in d["result"]["parts"]] == [(None, False), (1, False), (2, False), (3, False)]'
+
 # Twice says so, and still nothing is claimed.
 cut_restore "$second"
 expect_exit 5 "$CALCO" undo target.img --state record
