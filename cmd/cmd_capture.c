@@ -162,10 +162,17 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "recovered_bytes", NULL, r->recovered_bytes);
 	show_ranges_json(out, r->manifest, "recovered_ranges", r->recovered, r->nr_recovered);
 	out_u64(out, "differing_chunks", NULL, r->nr_differing);
+	out_str(out, "unfinished_restore", NULL, r->unfinished[0] ? r->unfinished : NULL);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
 	show_encryption(out, r->manifest);
 	show_signers(out, r->manifest, NULL);
+}
+
+static void tell_unfinished(struct out *out, const struct capture_result *r)
+{
+	if (r->unfinished[0])
+		out_line(out, "  note: a restore to this disk was cut short (see 'calco undo --list'): this is neither the old disk nor the new one");
 }
 
 static void report_plan(struct out *out, const struct capture_result *r)
@@ -173,6 +180,7 @@ static void report_plan(struct out *out, const struct capture_result *r)
 	char used[32];
 
 	show_layout(out, r->manifest);
+	tell_unfinished(out, r);
 	size_format(r->used_bytes, used);
 	out_line(out, "would read and store %s in %llu chunks, before compression; nothing was written", used,
 		(unsigned long long)r->nr_chunks);
@@ -219,6 +227,7 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	out_line(out, "captured '%s' version %llu%s", m->name, (unsigned long long)m->version,
 		r->bad_bytes ? ", with unreadable sectors" : "");
 	show_layout(out, m);
+	tell_unfinished(out, r);
 	report_sizes(out, o, r);
 	out_line(out, "  root         %.16s", hex_of(m->root, IMG_ID_SIZE, root));
 	if (m->seal)

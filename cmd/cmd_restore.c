@@ -110,6 +110,8 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 	out_bool(out, "read_back", NULL, !o->no_verify);
 	out_bool(out, "resized_table", NULL, r->resized_table);
 	out_str(out, "state_file", NULL, r->state_file[0] ? r->state_file : NULL);
+	const char *aside = r->set_aside[0] ? r->set_aside : t->set_aside;
+	out_str(out, "set_aside", NULL, aside[0] ? aside : NULL);
 	out_seconds(out, "seconds", NULL, r->seconds);
 }
 
@@ -191,11 +193,12 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 	struct restore_result r = { .manifest = NULL };
 	struct progress_ui ui;
 
-	if (targets_create(t, e) < 0)
-		return -1;
 	progress_ui_open(&ui, a->common.progress);
-	int ret = restore_run(o, &r, &ui.progress, e);
-	for (size_t i = 0; ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
+	int ret = targets_create(t, &ui.progress, e);
+	bool created = !ret;
+	if (created)
+		ret = restore_run(o, &r, &ui.progress, e);
+	for (size_t i = 0; created && ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
 		if (t->list[i].kind != TARGET_EXISTS)
 			progress_notice(&ui.progress, "the file '%s' was made by this command and stays there", t->list[i].path);
 	progress_ui_close(&ui);

@@ -94,3 +94,32 @@ int confirm_target(const struct guard_request *rq, const struct guard_verdict *v
 		answered.confirm = answer;
 	return guard_confirm(&answered, v, e);
 }
+
+static int refuse_removal(const char *what, struct err *e)
+{
+	err_set(e, ERR_REFUSED, 0, "removing %.400s was not confirmed", what);
+	err_hint(e, "add --yes");
+	return err_reason(e, "not-confirmed");
+}
+
+int confirm_removal(const char *what, bool yes, bool may_ask, struct err *e)
+{
+	char answer[512], line[1024];
+
+	if (yes)
+		return 0;
+	if (!may_ask)
+		return refuse_removal(what, e);
+	AUTO_CLOSE_FD int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return refuse_removal(what, e);
+	snprintf(line, sizeof(line), "%s", what);
+	fputc('\n', stderr);
+	text_put(stderr, line, 0, false);
+	fputs("\n  IT WILL BE REMOVED FOR EVER.\nType 'yes' to go on: ", stderr);
+	fflush(stderr);
+	int got = read_answer(fd, answer, sizeof(answer));
+	if (signals_stopped(NULL))
+		return err_set(e, ERR_STOPPED, 0, "stopped at the question; nothing was removed");
+	return got < 0 || strcmp(answer, "yes") != 0 ? refuse_removal(what, e) : 0;
+}

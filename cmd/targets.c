@@ -95,7 +95,8 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 	if (guard_check(&t->rq, &t->verdict, e) < 0)
 		return -1;
 	/* What an earlier attempt left in a file that was new then: the same command finishes it. A disk may be another one by now. */
-	t->resumes = t->verdict.dev.is_file && t->verdict.is_unrecognised && restore_is_unfinished(rq->state_file, t->path, t->verdict.dev.size);
+	enum restore_held held = t->verdict.is_empty ? RESTORE_HELD_NOTHING : t->verdict.is_unrecognised ? RESTORE_HELD_UNNAMED : RESTORE_HELD_NAMED;
+	t->resumes = t->verdict.dev.is_file && restore_resumes(rq->state_file, t->disk, t->path, t->verdict.dev.size, held);
 	return 0;
 }
 
@@ -238,7 +239,7 @@ static int name_image(const struct targets_request *rq, struct targets *ret, siz
 
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
-	*ret = (struct targets){ .only_region = SIZE_MAX };
+	*ret = (struct targets){ .only_region = SIZE_MAX, .state_file = rq->state_file };
 	if (rq->only && rq->m && img_find_region(rq->m, rq->only, &ret->only_region, e) < 0)
 		return err_wrap(e, "--only");
 	if (check_numbers(rq, ret, e) < 0)
@@ -298,7 +299,8 @@ int targets_confirm(const struct targets *t, bool may_ask, struct err *e)
 	return 0;
 }
 
-int targets_create(const struct targets *t, struct err *e)
+/* In this order: the same command asks nothing about an empty file, nor about one of which a record tells that it was made by it. */
+int targets_create(struct targets *t, const struct progress *p, struct err *e)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		const struct target *g = &t->list[i];
@@ -308,6 +310,8 @@ int targets_create(const struct targets *t, struct err *e)
 		AUTO_CLOSE_FD int fd = open(g->path, flags, 0600); /* a disk holds what only root may read */
 		if (fd < 0)
 			return err_set(e, ERR_FAILED, errno, "making the target '%s'", g->path);
+		if (restore_announce(t->state_file, g->disk, g->path, g->need_size, p, t->set_aside, e) < 0)
+			return -1;
 		if (ftruncate(fd, (off_t)g->need_size) < 0)
 			return err_set(e, ERR_FAILED, errno, "giving the target '%s' %llu bytes", g->path,
 				(unsigned long long)g->need_size);

@@ -5,10 +5,12 @@
 usage: kills.py CALCO FOLDER COUNT [SEED [restore|refresh]]
 
 FOLDER holds disk.img, its image.calco and old.img, another disk of the same size, places.txt with a line "START LENGTH" for each
-partition of both. COUNT captures and as many restores (or refreshes, and then no captures) are killed, and every third undo of what a restore left.
+partition of both. COUNT captures and as many restores are killed, every third undo of what a restore left, and as many restores to a file that is made;
+or as many refreshes, and no captures and new files.
 
 A capture: no image under the final name that is not whole, none that "ls" calls complete. A restore: the target is untouched, or dead for libblkid,
-or complete; then the same command completes it, or undo gives back the old disk if the restore had not begun to write.
+or complete; then the same command completes it, or undo gives back the old disk if the restore had not begun to write. To a new file: the same
+command completes it, and asks nothing.
 """
 import collections
 import filecmp
@@ -110,6 +112,21 @@ class Kills:
         r = self.run("verify", "image.calco", "--against", "target.img")
         self.demand(r.returncode == 0, "a wrong disk after the second attempt", r)
 
+    def new_file(self, longest):
+        self.remove("new.img", "new.state")
+        args = ("restore", "image.calco", "new.img", "--state", "new.state")
+        if not self.killed(args, longest):
+            return
+        self.seen["new file: " + ("there" if os.path.exists(self.path("new.img")) else "not there")] += 1
+        if os.path.exists(self.path("new.img")) and not os.path.exists(self.path("new.state")) and \
+                self.run("verify", "image.calco", "--against", "new.img").returncode == 0:
+            return  # killed when all was done
+        r = self.run(*args)
+        self.demand(r.returncode == 0, "the same command does not complete a new file", r)
+        self.demand("set aside" not in r.stderr, "its own record was set aside", r)
+        r = self.run("verify", "image.calco", "--against", "new.img")
+        self.demand(r.returncode == 0, "a wrong file after the second attempt", r)
+
     def undo(self):
         p = subprocess.Popen([self.calco, "undo", "target.img", "--state", "state"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         time.sleep(self.random.random() * 0.02)
@@ -134,6 +151,8 @@ def main(calco, folder, count, seed="1", job="restore"):
         if job == "restore":
             k.capture(capture)
         k.restore(restore if i % 3 else restore / 3, i % 3 == 0)
+        if i % 3 == 1 and job == "restore":
+            k.new_file(restore)
     for what, n in sorted(k.seen.items()):
         print(f"{what}: {n}")
 

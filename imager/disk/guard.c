@@ -384,7 +384,7 @@ int guard_confirm(const struct guard_request *rq, const struct guard_verdict *v,
 		err_set(e, ERR_REFUSED, 0, "the confirmation '%.60s' does not fit '%s'%s%s", rq->confirm, v->dev.path,
 			v->is_empty ? "" : ", which holds ", v->holds);
 	else if (v->is_empty)
-		err_set(e, ERR_REFUSED, 0, "writing to '%s' was not confirmed; it is empty", v->dev.path);
+		err_set(e, ERR_REFUSED, 0, "writing to '%s' was not confirmed; nothing was found on it", v->dev.path);
 	else
 		err_set(e, ERR_REFUSED, 0, "overwriting '%s' was not confirmed; it holds %s", v->dev.path, v->holds);
 	err_reason(e, "not-confirmed");

@@ -9,7 +9,12 @@
 
 #include <string.h>
 
-#define MAX_RANGES 65536U
+#define MAX_RANGES     65536U
+#define BOOT_CODE      440U
+#define MAX_TABLE      (1U << 20) /* of each piece of a table */
+#define MAX_WITNESSES  64U
+#define WITNESS_WITHIN (1U << 20)
+#define WITNESS_STEP   (64U << 10)
 
 /* The ranges of one volume while they are collected. */
 struct collect {
@@ -121,20 +126,16 @@ struct disarm {
 	struct blk_sink *sink;
 	struct state *state;
 	uint64_t from, to; /* only within this part of the target */
-	enum { PASS_CHECK, PASS_SAVE, PASS_CLEAR } pass; /* a dry run only checks; a restore saves, then clears */
+	enum { PASS_SAVE, PASS_SEE, PASS_CLEAR } pass;
+	unsigned nr_witnesses;
 };
-
-static int keep(const struct disarm *d, uint64_t at, const uint8_t *bytes, size_t len, struct err *e)
-{
-	return d->pass == PASS_SAVE ? state_save(d->state, at, bytes, len, e) : state_check(d->state, at, bytes, len, e);
-}
 
 static bool is_zero(const uint8_t *p, size_t len)
 {
 	return len == 0 || (p[0] == 0 && !memcmp(p, p + 1, len - 1));
 }
 
-/* One sector: saved in the first pass, cleared in the second, if it is neither zero nor part of the table. */
+/* One sector: saved in the first pass if it is not zero, noted in the second if it is, cleared in the third; never what is part of the table. */
 static int disarm_sector(struct disarm *d, uint64_t at, uint32_t len, struct err *e)
 {
 	uint8_t buf[4096], zeros[4096] = { 0 };
@@ -145,7 +146,31 @@ static int disarm_sector(struct disarm *d, uint64_t at, uint32_t len, struct err
 		return blk_write(d->sink, at, zeros, len, e);
 	if (blk_read_back(d->sink, at, buf, len, e) < 0)
 		return -1;
-	return is_zero(buf, len) ? 0 : keep(d, at, buf, len, e);
+	if (d->pass == PASS_SEE)
+		return state_see(d->state, at, buf, len, e);
+	return is_zero(buf, len) ? 0 : state_save(d->state, at, buf, len, e);
+}
+
+/*
+ * When a superblock is cleared, hardly anything tells one disk from another that is blank: what stands behind it is noted, as far as it is
+ * neither zero nor cleared itself.
+ */
+static int see_witness(struct disarm *d, uint64_t from, struct err *e)
+{
+	uint64_t end = min_u64(from + min_u64(WITNESS_WITHIN, UINT64_MAX - from), d->to);
+	AUTO_FREE uint8_t *buf = malloc(WITNESS_STEP);
+
+	if (!buf)
+		return err_nomem(e, "a read buffer");
+	for (uint64_t at = from; at < end; at += WITNESS_STEP) {
+		size_t len = (size_t)min_u64(WITNESS_STEP, end - at);
+		if (blk_read_back(d->sink, at, buf, len, e) < 0)
+			return -1;
+		for (size_t i = 0; i + 512 <= len; i += 512)
+			if (!is_zero(buf + i, 512) && !state_knows(d->state, at + i, 512))
+				return state_see(d->state, at + i, buf + i, 512, e);
+	}
+	return 0;
 }
 
 static int disarm_range(struct disarm *d, uint64_t start, uint64_t len, struct err *e)
@@ -156,6 +181,26 @@ static int disarm_range(struct disarm *d, uint64_t start, uint64_t len, struct e
 	for (uint64_t at = max_u64(round_down_u64(start, sector), d->from); at < end; at += sector)
 		if (disarm_sector(d, at, (uint32_t)min_u64(sector, end - at), e) < 0)
 			return -1;
+	if (d->pass != PASS_SEE || start >= end || d->nr_witnesses == MAX_WITNESSES || !state_saved_now(d->state, start, end - start))
+		return 0;
+	d->nr_witnesses++;
+	return see_witness(d, end, e);
+}
+
+/* The target's own table: it stays until it is replaced, but for boot code in its first sector. */
+static int see_table(struct disarm *d, struct err *e)
+{
+	uint8_t buf[512];
+
+	for (size_t i = 0; d->t->table && d->t->table->kind != PT_NONE && i < d->t->table->nr_structures; i++) {
+		const struct range *s = &d->t->table->structures[i];
+		uint64_t end = min_u64(s->start + min_u64(s->len, MAX_TABLE), d->to);
+		for (uint64_t at = max_u64(s->start, d->from); at < end; at += 512) {
+			size_t len = (size_t)min_u64(512, end - at), skip = at == 0 && len == 512 ? BOOT_CODE : 0;
+			if (blk_read_back(d->sink, at, buf, len, e) < 0 || state_see(d->state, at + skip, buf + skip, len - skip, e) < 0)
+				return -1;
+		}
+	}
 	return 0;
 }
 
@@ -173,7 +218,9 @@ static int disarm_boot_code(struct disarm *d, struct err *e)
 	holds_stub(stub);
 	if (!memcmp(stub, sector, len)) /* an earlier attempt was here */
 		return 0;
-	return d->pass == PASS_CLEAR ? blk_write(d->sink, 0, stub, len, e) : keep(d, 0, sector, len, e);
+	if (d->pass == PASS_SEE)
+		return 0;
+	return d->pass == PASS_CLEAR ? blk_write(d->sink, 0, stub, len, e) : state_save(d->state, 0, sector, len, e);
 }
 
 /* With a single region, only what belongs to it: its own volume, and the part in it of volumes that lie on several. */
@@ -214,12 +261,21 @@ static struct disarm begin(const struct expected *x, uint32_t disk, const struct
 	return d;
 }
 
-int target_may_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
+/* Undo tells of the parts as they were, though the table may be half replaced by then. */
+static int keep_parts(const struct disarm *d, struct err *e)
 {
-	struct disarm d = begin(x, disk, t, sink, state);
+	struct pt_region *regions = NULL;
+	size_t nr_known, nr = 0;
 
-	d.pass = PASS_CHECK;
-	return state_is_open(state) ? disarm_pass(x, disk, &d, e) : 0;
+	state_parts(d->state, &nr_known);
+	if (nr_known || !d->t->table)
+		return 0;
+	int r = pt_regions(d->t->table, d->sink->size, false, &regions, &nr, e);
+	for (size_t i = 0; r == 0 && i < nr; i++)
+		r = state_add_part(d->state, regions[i].start, regions[i].len,
+			regions[i].kind == PT_REGION_PARTITION ? d->t->table->entries[regions[i].entry].number : 0, e);
+	pt_regions_free(regions, nr);
+	return r;
 }
 
 int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e)
@@ -227,7 +283,10 @@ int target_disarm(const struct expected *x, uint32_t disk, const struct target_l
 	struct disarm d = begin(x, disk, t, sink, state);
 
 	d.pass = PASS_SAVE;
-	if (disarm_pass(x, disk, &d, e) < 0 || state_sync(state, e) < 0)
+	if (disarm_pass(x, disk, &d, e) < 0)
+		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
+	d.pass = PASS_SEE;
+	if (disarm_pass(x, disk, &d, e) < 0 || see_table(&d, e) < 0 || keep_parts(&d, e) < 0 || state_sync(state, e) < 0)
 		return err_wrap(e, "saving what makes '%s' bootable", sink->name);
 	d.pass = PASS_CLEAR;
 	if (disarm_pass(x, disk, &d, e) < 0 || blk_flush(sink, e) < 0)

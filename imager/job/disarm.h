@@ -27,11 +27,8 @@ void target_layout_release(struct target_layout *t);
  * target_disarm - save and clear the arm ranges of the old and the new layout, and put the stub in place of the boot code
  * @disk: of the image; with x->only_region only what lies in that region is touched
  *
- * What is saved is synced before anything is cleared, and the target is flushed before it returns.
+ * What is saved is synced before anything is cleared, with notes by which the target is known again (state_see), and the target is flushed before it returns.
  */
 int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
-
-/* target_may_disarm - would target_disarm() be refused by the record of an earlier attempt? The target is only read. */
-int target_may_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
 
 #endif

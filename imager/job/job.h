@@ -57,6 +57,7 @@ struct capture_result {
 	size_t nr_recovered;
 	uint64_t recovered_bytes;
 	uint64_t nr_differing;         /* chunks of a mirror that are not the same in another member */
+	char unfinished[512];          /* "", or the state record of a restore to one of the disks that was cut short */
 	double seconds;
 };
 
@@ -112,6 +113,7 @@ struct restore_result {
 	bool is_same;             /* the targets held the image already: nothing was written */
 	bool resized_table;       /* the target is larger and its GPT was rewritten for it */
 	char state_file[512];     /* "" when nothing had to be saved */
+	char set_aside[512];      /* "", or where the record of an earlier attempt is now, after which the target was used otherwise */
 	double seconds;
 };
 
@@ -145,11 +147,25 @@ struct restore_target {
 int restore_foresee(struct img_reader *reader, size_t only_region, const struct restore_target *targets, const char *const *as_is,
 	struct restore_change **ret, size_t *ret_nr, struct err *e);
 
+enum restore_held { RESTORE_HELD_NOTHING, RESTORE_HELD_UNNAMED, RESTORE_HELD_NAMED };
+
 /*
- * restore_is_unfinished - did a restore of this very plain file (path, size, inode, time of birth) begin and not end, as its state record tells?
- * @state_file: as in restore_options. False where there is no record, or it cannot be read.
+ * restore_resumes - is this plain file what a restore that did not end left, as its state record tells, so that nothing more is lost by completing it?
+ * @state_file: as in restore_options
+ * @disk: of the image
+ * @held: what is recognised in the file: nothing at all, data without a name, something with a name
+ *
+ * False where there is no record, or it cannot be read, or is of another file of that name, or the file was used since.
  */
-bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
+bool restore_resumes(const char *state_file, size_t disk, const char *target, uint64_t size, enum restore_held held);
+
+/*
+ * restore_announce - begin the state record of a file that was just made and will have so many bytes
+ *
+ * Before it gets its size: the same command knows it then as its own, whenever this one is killed. The record of an earlier file is set aside.
+ * @ret_aside: gets the new name of that record, unless it holds one already
+ */
+int restore_announce(const char *state_file, size_t disk, const char *target, uint64_t size, const struct progress *p, char ret_aside[512], struct err *e);
 
 /* Where a single volume goes, and what the target's table says about that partition. */
 struct restore_place {

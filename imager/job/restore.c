@@ -140,22 +140,70 @@ static int plan(struct restore *rs, struct err *e)
 	return holds_new(rs->x, old, nr_old, &rs->holds, e);
 }
 
+/* Where the record of the target for one disk of the image lies. A name that was given is numbered from the second disk on. */
+static int state_place(const char *state_file, size_t disk, const char *target, char *ret, size_t size, struct err *e)
+{
+	if (!state_file)
+		return state_default(target, ret, size, e);
+	if (disk == 0)
+		snprintf(ret, size, "%.4000s", state_file);
+	else
+		snprintf(ret, size, "%.4000s.%zu", state_file, disk + 1);
+	return 0;
+}
+
+/* Is the unfinished record of what stands on the target? 1; 0; -1: the target cannot be read. */
+static int state_fits(struct state *s, struct blk_source *target, struct err *e)
+{
+	struct state_match match;
+
+	if (state_is_other(s))
+		return 0;
+	return state_compare(s, target, &match, NULL, NULL, e) < 0 ? -1 : match.nr_differing == 0;
+}
+
+/*
+ * A record that is not of what stands on the target would keep the bytes of before the last disk, and not those that are cleared now. It may hold the
+ * only copy of something all the same: it is kept beside the new one.
+ */
+static int set_aside(struct state *s, const char *target, bool dry_run, const struct progress *p, char ret[512], struct err *e)
+{
+	const char *why = state_is_other(s) ? "it was begun for another one of this name or size" : "that one was used since";
+	char path[PATH_MAX];
+
+	if (dry_run) {
+		progress_notice(p, "the state record of an unfinished restore to '%.200s' would be set aside: %s", target, why);
+		return 0;
+	}
+	if (state_set_aside(s, path, sizeof(path), e) < 0)
+		return -1;
+	progress_notice(p, "the state record of an unfinished restore to '%.200s' was set aside as '%.300s': %s", target, path, why);
+	if (!ret[0])
+		snprintf(ret, 512, "%.500s", path);
+	return 0;
+}
+
+static int open_state(struct restore *rs, size_t d, struct err *e)
+{
+	struct blk_sink *sink = rs->sinks[d];
+	char path[PATH_MAX];
+
+	if (state_place(rs->o->state_file, d, sink->name, path, sizeof(path), e) < 0 || state_open(path, sink->name, sink->size, &rs->states[d], e) < 0)
+		return -1;
+	if (!state_is_open(rs->states[d]))
+		return 0;
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(sink, e);
+	int fits = src ? state_fits(rs->states[d], src, e) : -1;
+	if (fits)
+		return fits < 0 ? -1 : 0;
+	return set_aside(rs->states[d], sink->name, rs->o->dry_run, rs->p, rs->set_aside, e);
+}
+
 static int open_states(struct restore *rs, struct err *e)
 {
-	for (size_t i = 0; i < rs->m->nr_disks; i++) {
-		char path[PATH_MAX];
-		if (!rs->sinks[i])
-			continue;
-		/* One record for each disk: a name that was given is numbered from the second on. */
-		if (rs->o->state_file && i == 0)
-			snprintf(path, sizeof(path), "%.4000s", rs->o->state_file);
-		else if (rs->o->state_file)
-			snprintf(path, sizeof(path), "%.4000s.%zu", rs->o->state_file, i + 1);
-		else if (state_default(rs->sinks[i]->name, path, sizeof(path), e) < 0)
+	for (size_t i = 0; i < rs->m->nr_disks; i++)
+		if (rs->sinks[i] && open_state(rs, i, e) < 0)
 			return -1;
-		if (state_open(path, rs->sinks[i]->name, rs->sinks[i]->size, &rs->states[i], e) < 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -172,31 +220,39 @@ int restore_foresee(struct img_reader *reader, size_t only_region, const struct 
 	return 0;
 }
 
-bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size)
+bool restore_resumes(const char *state_file, size_t disk, const char *target, uint64_t size, enum restore_held held)
 {
 	AUTO(state) struct state *s = NULL;
 	struct err ignored = ERR_INIT;
 	char path[PATH_MAX];
 
-	if (!state_file && state_default(target, path, sizeof(path), &ignored) < 0)
+	if (state_place(state_file, disk, target, path, sizeof(path), &ignored) < 0 || state_open(path, target, size, &s, &ignored) < 0 || !state_is_open(s))
 		return false;
-	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s) && state_is_of_file(s, target);
+	AUTO(blk_source) struct blk_source *src = blk_open(target, 0, false, &ignored);
+	if (!src || state_fits(s, src, &ignored) != 1)
+		return false;
+	/* Where nothing had to be saved, nothing of anybody's was there: what is recognised now is half of what was restored. */
+	return held == RESTORE_HELD_NOTHING || (state_is_begun(s) && (held == RESTORE_HELD_UNNAMED || !state_saved_bytes(s)));
 }
 
-/* As far as a dry run can tell: the record of an earlier attempt may refuse what the target holds by now. */
-static int check_disarm(struct restore *rs, struct err *e)
+int restore_announce(const char *state_file, size_t disk, const char *target, uint64_t size, const struct progress *p, char ret_aside[512], struct err *e)
 {
-	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_may_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
-			return -1;
-	return 0;
+	AUTO(state) struct state *s = NULL;
+	char path[PATH_MAX];
+
+	if (state_place(state_file, disk, target, path, sizeof(path), e) < 0 || state_open(path, target, size, &s, e) < 0)
+		return -1;
+	if (state_is_open(s) && (state_is_other(s) || state_is_begun(s)) && set_aside(s, target, false, p, ret_aside, e) < 0)
+		return -1;
+	return state_sync(s, e);
 }
 
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
 	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+		if (rs->sinks[d] && (target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0 ||
+			holds_see(rs->holds, d, rs->sinks[d], rs->states[d], e) < 0 || state_sync(rs->states[d], e) < 0))
 			return -1;
 	return 0;
 }
@@ -251,6 +307,9 @@ static int finish_states(struct restore *rs, struct err *e)
 static int arm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "arm", 0, 0);
+	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && holds_will_write(rs->holds, d, rs->states[d], e) < 0)
+			return -1;
 	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
 		if (arm_stage(rs, stage, e) < 0)
 			return -1;
@@ -273,14 +332,6 @@ static int still_there(struct restore *rs, struct err *e)
 	return 0;
 }
 
-/* A dry run: what could refuse it, and of a refresh how much it would write. */
-static int preview(struct restore *rs, struct err *e)
-{
-	if (check_disarm(rs, e) < 0)
-		return -1;
-	return rs->need && !rs->is_same ? restore_write(rs, e) : 0;
-}
-
 static int run(struct restore *rs, struct err *e)
 {
 	if (open_image(rs, e) < 0 || open_targets(rs, e) < 0 || plan(rs, e) < 0)
@@ -290,7 +341,7 @@ static int run(struct restore *rs, struct err *e)
 	if (rs->o->refresh && refresh_scan(rs, e) < 0)
 		return -1;
 	if (rs->o->dry_run)
-		return preview(rs, e);
+		return rs->need && !rs->is_same ? restore_write(rs, e) : 0; /* of a refresh, how much it would write */
 	if (rs->is_same)
 		return finish_states(rs, e) < 0 ? -1 : still_there(rs, e);
 	if (rs->need)
@@ -324,6 +375,7 @@ static void fill_result(struct restore *rs, struct restore_result *ret)
 		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
 			snprintf(ret->state_file, sizeof(ret->state_file), "%.500s", state_path(rs->states[i]));
 	}
+	memcpy(ret->set_aside, rs->set_aside, sizeof(ret->set_aside));
 	ret->changes = take(&rs->x->changes);
 	ret->nr_changes = rs->x->nr_changes;
 	ret->manifest = img_reader_take_manifest(rs->reader);

@@ -23,6 +23,7 @@ struct restore {
 	struct target_layout layouts[IMG_MAX_DISKS];
 	struct expected *x;
 	struct holds *holds;
+	char set_aside[512];    /* the first record that was not of what stands on its target, under its new name; "": none */
 	bool disarmed;          /* from here on the target is not what it was */
 	uint64_t total, done;   /* bytes of the phase that runs, for progress */
 	uint64_t written, verified, discarded, nr_chunks;

@@ -18,6 +18,9 @@ static int scrub_flush(struct scrub_run *s, struct err *e)
 
 	if (!len)
 		return 0;
+	/* What becomes of discarded bytes is the device's choice: as they were, or zeros. */
+	if (state_will_write(s->rs->states[s->disk], s->start, NULL, len, e) < 0)
+		return -1;
 	s->rs->discarded += len;
 	int r = s->rs->o->scrub == SCRUB_ZERO ? blk_zero(sink, s->start, len, e) : blk_discard(sink, s->start, len, e);
 	s->start = s->end;

@@ -91,6 +91,8 @@ int restore_write_around(const struct restore *rs, uint32_t disk, uint64_t start
 		const struct hold *h = holds_next(rs->holds, disk, at);
 		uint64_t stop = h ? min_u64(max_u64(h->start, at), end) : end;
 		if (stop > at) {
+			if (state_will_write(rs->states[disk], at - shift, buf ? buf + (at - start) : NULL, stop - at, e) < 0)
+				return -1;
 			int r = buf ? blk_write(sink, at - shift, buf + (at - start), (size_t)(stop - at), e)
 				    : blk_zero(sink, at - shift, stop - at, e);
 			if (r < 0)
