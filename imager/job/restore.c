@@ -125,7 +125,7 @@ static int plan(struct restore *rs, struct err *e)
 	if (expected_new(&rq, &rs->x, e) < 0)
 		return -1;
 	for (size_t i = 0; i < rs->m->nr_disks; i++)
-		if (rs->sinks[i] && target_look(rs->sinks[i], &rs->layouts[i], e) < 0)
+		if (rs->sinks[i] && target_look(rs->sinks[i], rs->p, &rs->layouts[i], e) < 0)
 			return -1;
 	if (rs->only_region != SIZE_MAX && place_volume(rs, rs->m->regions[rs->only_region].disk, e) < 0)
 		return -1;
@@ -179,27 +179,54 @@ bool restore_is_unfinished(const char *state_file, const char *target, uint64_t 
 	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s) && state_is_of_file(s, target);
 }
 
-/* As far as a dry run can tell: the record of an earlier attempt may refuse what the target holds by now. */
-static int check_disarm(struct restore *rs, struct err *e)
+static int each_target(struct restore *rs, int (*fn)(const struct disarm *d, struct err *e), struct err *e)
 {
-	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_may_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+	for (uint32_t i = 0; i < rs->m->nr_disks; i++) {
+		struct disarm d = { .x = rs->x, .disk = i, .t = &rs->layouts[i], .sink = rs->sinks[i], .state = rs->states[i], .p = rs->p };
+		if (rs->sinks[i] && fn(&d, e) < 0)
 			return -1;
+	}
 	return 0;
 }
 
+/* All that is to be cleared is on record before anything is. */
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
-	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
-			return -1;
+	if (each_target(rs, target_save, e) < 0 || progress_check(rs->p, e) < 0)
+		return -1;
+	rs->disarmed = true;
+	return each_target(rs, target_clear, e);
+}
+
+int restore_reach(struct restore *rs, uint32_t disk, uint64_t end, struct err *e)
+{
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	uint64_t was = __atomic_load_n(&rs->reached[disk], __ATOMIC_RELAXED);
+	while (was < end && !__atomic_compare_exchange_n(&rs->reached[disk], &was, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 	return 0;
+}
+
+/*
+ * Marks are set far ahead of the writes. Whoever stops a restore does so because the disk is the wrong one: the marks go back to what
+ * was written, so that all behind it can be had back. One that cannot be moved only claims more than that.
+ */
+static void settle_marks(struct restore *rs)
+{
+	struct err ignored = ERR_INIT;
+
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->states[d])
+			state_settle(rs->states[d], rs->reached[d], &ignored);
 }
 
 /* From here on any place may change: unused space is discarded, superblocks and tables are written. */
 static int mark_all(struct restore *rs, struct err *e)
 {
+	if (progress_check(rs->p, e) < 0)
+		return -1;
 	for (size_t d = 0; d < rs->m->nr_disks; d++) {
 		const struct img_region *only = rs->only_region == SIZE_MAX ? NULL : &rs->m->regions[rs->only_region];
 		if (!rs->sinks[d])
@@ -234,10 +261,12 @@ static int arm_stage(struct restore *rs, enum hold_stage stage, struct err *e)
 
 /*
  * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
- * it was read back.
+ * it was read back. A stop is not asked for any more: what is left is little, and then the disk is whole.
  */
 static int arm(struct restore *rs, struct err *e)
 {
+	if (progress_check(rs->p, e) < 0)
+		return -1;
 	progress_update(rs->p, "arm", 0, 0);
 	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
 		if (arm_stage(rs, stage, e) < 0)
@@ -267,10 +296,9 @@ static int run(struct restore *rs, struct err *e)
 	if (open_states(rs, e) < 0)
 		return -1;
 	if (rs->o->dry_run)
-		return check_disarm(rs, e);
+		return each_target(rs, target_may_disarm, e); /* the record of an earlier attempt may refuse what a target holds by now */
 	if (disarm(rs, e) < 0)
 		return -1;
-	rs->disarmed = true;
 	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)
 		return -1;
 	progress_update(rs->p, "flush", 0, 0);
@@ -310,6 +338,23 @@ static void release(struct restore *rs)
 	img_reader_close(rs->reader);
 }
 
+/* What a person can do now who stopped it, or for whom it failed. */
+static void tell_what_is_left(const struct restore *rs, struct err *e)
+{
+	bool is_written = false;
+
+	for (size_t d = 0; d < IMG_MAX_DISKS; d++)
+		is_written |= rs->reached[d] > 0 || (rs->states[d] && state_get_mark(rs->states[d]) > 0);
+	if (!rs->disarmed && e->code == ERR_STOPPED)
+		err_hint(e, "nothing was written to the target");
+	else if (rs->disarmed && !is_written)
+		err_hint(e, "no data was written yet, but the target does not boot: 'calco undo' gives back all of it, the same command finishes the restore "
+			"(a disk is confirmed again)");
+	else if (rs->disarmed)
+		err_hint(e, "the target is not complete and does not boot; the same command finishes it (a disk is confirmed again), "
+			"'calco undo' gives back what it had not come to");
+}
+
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e)
 {
 	AUTO_FREE struct restore *rs = alloc_array(1, sizeof(*rs));
@@ -321,9 +366,10 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->o = o;
 	rs->p = p;
 	int r = run(rs, e);
-	if (r < 0 && rs->disarmed && !e->hint[0])
-		err_hint(e, "the target is not complete and does not boot; the same command finishes it (a disk is confirmed again), "
-			"'calco undo' gives back what it had not come to");
+	if (r < 0 && e->code == ERR_STOPPED && rs->disarmed)
+		settle_marks(rs);
+	if (r < 0 && !e->hint[0])
+		tell_what_is_left(rs, e);
 	if (r == 0)
 		fill_result(rs, ret);
 	release(rs);

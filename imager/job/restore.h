@@ -22,10 +22,18 @@ struct restore {
 	struct target_layout layouts[IMG_MAX_DISKS];
 	struct expected *x;
 	struct holds *holds;
-	bool disarmed;          /* from here on the target is not what it was */
+	bool disarmed;          /* from here on a target is not what it was */
+	uint64_t reached[IMG_MAX_DISKS]; /* data may have been written before this offset of the target; only restore_reach() changes it */
 	uint64_t total, done;   /* bytes of the phase that runs, for progress */
 	uint64_t written, verified, discarded, nr_chunks;
 };
+
+/*
+ * restore_reach - before anything before `end` is written to a target, or discarded there; any thread
+ *
+ * ERR_STOPPED when nothing may be written any more. What disarms the target is not counted: its record brings it back.
+ */
+int restore_reach(struct restore *rs, uint32_t disk, uint64_t end, struct err *e);
 
 /* restore_write - decode and write every chunk but for what is held back (restore_write.c) */
 int restore_write(struct restore *rs, struct err *e);

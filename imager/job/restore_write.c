@@ -64,6 +64,8 @@ static int read_record(void *arg, void *item, struct err *e)
 		if ((rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region) && !expected_is_remade(rs->x, it->rec.at.region))
 			break;
 	}
+	if (progress_check(rs->p, e) < 0) /* a mark that is set for nothing keeps an undo from what was not written */
+		return -1;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t end = reg->start + (it->rec.at.i + 1) * CHUNK_SIZE - rs->x->disks[reg->disk].shift;
 	return state_mark(rs->states[reg->disk], end, e) < 0 ? -1 : 1;
@@ -99,7 +101,7 @@ uint32_t restore_wanted_run(const struct chunk_map *map, const struct cmap_chunk
 }
 
 /* Write bytes [start, start+len) of the image's disk but for what is held. buf NULL: zeros. */
-static int write_around_holds(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
+static int write_around_holds(struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
 {
 	struct blk_sink *sink = rs->sinks[disk];
 	uint64_t shift = rs->x->disks[disk].shift, at = start, end = start + len;
@@ -108,6 +110,8 @@ static int write_around_holds(const struct restore *rs, uint32_t disk, uint64_t 
 		const struct hold *h = holds_next(rs->holds, disk, at);
 		uint64_t stop = h ? min_u64(max_u64(h->start, at), end) : end;
 		if (stop > at) {
+			if (restore_reach(rs, disk, stop - shift, e) < 0)
+				return -1;
 			int r = buf ? blk_write(sink, at - shift, buf + (at - start), (size_t)(stop - at), e)
 				    : blk_zero(sink, at - shift, stop - at, e);
 			if (r < 0)
@@ -139,7 +143,7 @@ static int name_place(const struct restore *rs, const struct img_cursor *at, str
 }
 
 /* The leaves of a chunk that hold anything. content NULL: zeros. */
-static int write_wanted(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+static int write_wanted(struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
 	uint64_t *ret_bytes, struct err *e)
 {
 	*ret_bytes = 0;
@@ -156,7 +160,7 @@ static int write_wanted(const struct restore *rs, const struct img_region *reg, 
 
 static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 {
-	const struct restore *rs = arg;
+	struct restore *rs = arg;
 	struct write_item *it = item;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t start = reg->start + it->rec.at.i * CHUNK_SIZE;
@@ -204,15 +208,13 @@ static int write_remade(struct restore *rs, size_t region, struct chunk_codec *c
 		cmap_get(reg->map, i, &c);
 		if (expected_chunk(rs->x, region, i, content, e) < 0 || prepare_special(rs, codec, sp, reg->disk, start, content, c.len, e) < 0)
 			return -1;
-		if (state_mark(rs->states[reg->disk], start + CHUNK_SIZE - shift, e) < 0 ||
+		if (progress_check(rs->p, e) < 0 || state_mark(rs->states[reg->disk], start + CHUNK_SIZE - shift, e) < 0 ||
 			write_wanted(rs, reg, &c, start, content, &bytes, e) < 0)
 			return -1;
 		rs->done += bytes;
 		rs->written += bytes;
 		rs->nr_chunks++;
 		progress_update(rs->p, "write", rs->done, rs->total);
-		if (progress_check(rs->p, e) < 0)
-			return -1;
 	}
 	return 0;
 }
@@ -246,6 +248,7 @@ int restore_write(struct restore *rs, struct err *e)
 	unsigned threads = cores_or(rs->o->threads);
 
 	rs->done = 0;
+	progress_update(rs->p, "write", 0, rs->total);
 	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || img_reader_finish(rs->reader, e) < 0) {
 		locate(rs, e);
 		return -1;
