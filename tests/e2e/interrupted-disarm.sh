@@ -1,6 +1,6 @@
 #!/bin/bash
 # A signal that comes with any write or flush of a restore: as long as only the superblocks were cleared, undo brings the old disk back to the
-# byte; later the same command completes it.
+# byte; later the same command completes it. A second signal ends it at once, whatever it waits for.
 . "$(dirname "$0")/functions.sh"
 [ -f "$TOOLS/faults.so" ] || skip "faults.so is not built"
 requires sgdisk mkfs.fat mke2fs partx
@@ -75,4 +75,52 @@ for kind in write fsync; do
 		run_calco verify image.calco --against target.img
 	done
 	echo "$kind: $before of $all were before data was written, and $undone more could be undone"
+done
+
+# deaf N: a restore whose N-th flush is of a disk that does not answer; a shell without job control starts its children deaf to SIGINT
+deaf() {
+	fresh
+	rm -f hit
+	CALCO_FAULT=deaf-fsync:$1 CALCO_FAULT_HIT=hit LD_PRELOAD=$TOOLS/faults.so env --default-signal=INT \
+		"$CALCO" restore image.calco target.img --state record --confirm target.img >out 2>err &
+	pid=$!
+	until [ -e hit ]; do
+		kill -0 "$pid" || fail "it ended before the flush"
+	done
+}
+
+# ended CODE: at once, as a second signal wants it; and undo brings the old disk back
+ended() {
+	timeout 10 tail -s 0.05 --pid="$pid" -f /dev/null || {
+		kill -KILL "$pid"
+		fail "still there 10 seconds after the second signal"
+	}
+	status=0
+	wait "$pid" 2>/dev/null || status=$?
+	[ "$status" = "$1" ] || fail "exit code $status instead of $1"
+	is_undone || { cat undo.out undo.err >&2; fail "the old disk is not back"; }
+}
+
+# Each flush up to the one behind the disarming: a second signal a second later.
+for n in $(seq "$before"); do
+	deaf "$n"
+	kill -INT "$pid"
+	sleep 1
+	kill -INT "$pid"
+	ended 130
+done
+# Two different ones are two, however close; the same twice, and SIGHUP with another, is one.
+deaf "$before"
+kill -INT "$pid"
+kill -TERM "$pid"
+ended 143
+for pair in 'TERM TERM' 'TERM HUP' 'HUP INT'; do
+	deaf "$before"
+	for signal in $pair; do
+		kill -"$signal" "$pid"
+	done
+	sleep 1
+	kill -0 "$pid" || fail "$pair at once ended it"
+	kill -INT "$pid"
+	ended 130
 done
