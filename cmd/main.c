@@ -26,6 +26,8 @@ static int finish(struct out *out, const struct err *e)
 	if (e->code)
 		out_error_text(e);
 	if (out_finish(out, e, &late) < 0) {
+		if (out->done && !e->code)
+			err_wrap(&late, "%s, but its report could not be written", out->done);
 		out_error_text(&late);
 		return e->code ? out_exit_code(e) : out_exit_code(&late);
 	}

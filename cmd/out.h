@@ -23,6 +23,7 @@ struct out {
 	bool is_json;
 	bool begun, in_result;
 	const char *command;
+	const char *done; /* NULL, or what was done and stays done if its report cannot be written: "the restore is complete" */
 	struct json json;
 };
 
