@@ -248,7 +248,7 @@ int restore_write(struct restore *rs, struct err *e)
 	unsigned threads = cores_or(rs->o->threads);
 
 	rs->done = 0;
-	progress_update(rs->p, "write", 0, rs->total);
+	progress_update(rs->p, "write", 0, 0);
 	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || img_reader_finish(rs->reader, e) < 0) {
 		locate(rs, e);
 		return -1;
