@@ -5,6 +5,8 @@
  */
 #include "cmd/signals.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -13,6 +15,7 @@
 
 #define REPEAT_MS  500U /* timeout(1) and a terminal's hangup send a signal to the process and its group: twice at once, meant once */
 #define STACK_SIZE (256U << 10)
+#define ASK_AGAIN_MS 200
 
 /* The mutable variables of the program outside functions: a signal handler gets no argument to keep state in. */
 static volatile sig_atomic_t last_signal, first_ms;
@@ -104,6 +107,18 @@ bool signals_stopped(void *arg)
 {
 	(void)arg;
 	return last_signal != 0;
+}
+
+bool signals_may_write(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+	int n;
+
+	/* The signal does not end the poll: another thread hears it. */
+	while ((n = poll(&p, 1, ASK_AGAIN_MS)) == 0 || (n < 0 && errno == EINTR))
+		if (last_signal)
+			return false;
+	return true;
 }
 
 const struct progress signals_only = { .stopped = signals_stopped };

@@ -21,6 +21,9 @@ void signals_install(void);
 /* signals_stopped - for struct progress; arg is not used. Thread-safe. */
 bool signals_stopped(void *arg);
 
+/* signals_may_write - wait until a pipe or terminal takes up to PIPE_BUF bytes. false: it takes nothing, and the program was told to stop. */
+bool signals_may_write(int fd);
+
 /* signals_only - listens to nothing, but says when to stop: for a command that only waits for a pipe */
 extern const struct progress signals_only;
 
