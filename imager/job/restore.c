@@ -222,6 +222,14 @@ static void settle_marks(struct restore *rs)
 			state_settle(rs->states[d], rs->reached[d], &ignored);
 }
 
+/* The targets are what they were, and may be used on: a record that says otherwise would stand in the way of the next restore. */
+static void forget_records(struct restore *rs)
+{
+	for (size_t d = 0; d < IMG_MAX_DISKS; d++)
+		if (rs->states[d])
+			state_forget(rs->states[d]);
+}
+
 /* From here on any place may change: unused space is discarded, superblocks and tables are written. */
 static int mark_all(struct restore *rs, struct err *e)
 {
@@ -366,7 +374,9 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->o = o;
 	rs->p = p;
 	int r = run(rs, e);
-	if (r < 0 && e->code == ERR_STOPPED && rs->disarmed)
+	if (r < 0 && !rs->disarmed)
+		forget_records(rs);
+	else if (r < 0 && e->code == ERR_STOPPED)
 		settle_marks(rs);
 	if (r < 0 && !e->hint[0])
 		tell_what_is_left(rs, e);

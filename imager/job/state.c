@@ -49,6 +49,7 @@ struct state {
 	char target[NAME_SIZE];
 	uint64_t target_size;
 	int fd; /* -1 until something is saved */
+	bool is_new;   /* this attempt began it */
 	bool is_usual; /* it lies where state_default() says: the folder is ours */
 	uint64_t end; /* where the next entry goes */
 	uint64_t mark, mark_seq;
@@ -476,6 +477,7 @@ static int begin_file(struct state *s, struct err *e)
 		unlink(part);
 		return -1;
 	}
+	s->is_new = true;
 	return folder_flush(s->path, e);
 }
 
@@ -578,6 +580,14 @@ int state_settle(struct state *s, uint64_t reached, struct err *e)
 	uint64_t mark = max_u64(reached, s->old_mark);
 
 	return s->fd < 0 || mark >= s->mark ? 0 : write_mark(s, mark, e);
+}
+
+void state_forget(struct state *s)
+{
+	struct err ignored = ERR_INIT;
+
+	if (s->fd >= 0 && s->is_new)
+		state_remove(s, &ignored);
 }
 
 int state_finish(struct state *s, const uint8_t root[32], struct err *e)

@@ -73,6 +73,9 @@ int state_mark(struct state *s, uint64_t upto, struct err *e);
  */
 int state_settle(struct state *s, uint64_t reached, struct err *e);
 
+/* state_forget - nothing was cleared of what this attempt saved: a record that it began is of no use, and is removed */
+void state_forget(struct state *s);
+
 /* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
 

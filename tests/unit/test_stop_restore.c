@@ -272,6 +272,8 @@ START_TEST(stopped_anywhere)
 			ck_assert_msg(e.code == ERR_STOPPED && e.hint[0], "%s: %s", what, e.msg);
 			/* What other threads had asked for just before is on its way. */
 			ck_assert_msg(sc.late <= threads - 1, "%s: %ld changes after the stop", what, sc.late);
+			for (size_t d = 0; d < sc.nr && !strcmp(e.hint, "nothing was written to the target"); d++)
+				ck_assert_msg(access(records[d], F_OK) < 0, "%s: a record of nothing", what);
 			look_at_stopped(&sc, &seen, what);
 		}
 		if (n % 8 == 0 || is_done)
@@ -346,7 +348,7 @@ int main(void)
 	TCase *t = tcase_create("stop_restore");
 
 	tcase_add_checked_fixture(t, scratch_setup, scratch_teardown);
-	tcase_set_timeout(t, 300);
+	tcase_set_timeout(t, 600);
 	tcase_add_loop_test(t, stopped_anywhere, 0, 8);
 	tcase_add_test(t, undo_is_stopped);
 	suite_add_tcase(s, t);
