@@ -29,6 +29,8 @@ int err_set(struct err *e, enum err_code code, int sys_errno, const char *fmt, .
 	va_end(ap);
 	if (sys_errno)
 		append_errno(e, sys_errno);
+	if (sys_errno == ENOSPC || sys_errno == EDQUOT) /* wherever it is met, a program can tell it from a broken disk */
+		err_reason(e, "no-space");
 	return -1;
 }
 

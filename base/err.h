@@ -36,7 +36,8 @@ struct err {
  * err_set - replace *e by a new error
  * @sys_errno: 0, or an errno value whose text is appended (": No space left on device")
  *
- * Always returns -1, so that a caller can write "return err_set(...)". The hint and the reason are cleared.
+ * Always returns -1, so that a caller can write "return err_set(...)". The hint and the reason are cleared; with ENOSPC and EDQUOT the
+ * reason is "no-space".
  */
 int err_set(struct err *e, enum err_code code, int sys_errno, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

@@ -255,6 +255,8 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 	progress_ui_open(&ui, mode);
 	int ret = capture_run(o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
+	if (!ret && !o->dry_run)
+		inv->out->done = "the image is complete";
 	if (r.manifest && (!ret || e->code == ERR_PARTIAL)) {
 		if (inv->out->is_json)
 			report_json(inv->out, o, &r);

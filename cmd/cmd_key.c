@@ -97,6 +97,7 @@ static int make(struct invocation *inv, const char *path, struct err *e)
 		unlink(path);
 		return -1;
 	}
+	inv->out->done = "the key is made";
 	if (show(inv->out, path, has_public ? public_path : NULL, &k, e) < 0)
 		return -1;
 	say_what_next(inv->out, path, &k);

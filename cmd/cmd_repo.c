@@ -35,15 +35,16 @@ static const struct verb {
 	const char *behind; /* the folder, for the hint */
 	size_t min, max;
 	unsigned options;   /* enum repo_option */
+	const char *done;   /* see struct out; NULL: it only reports */
 	int (*run)(struct invocation *inv, struct err *e);
 } verbs[] = {
-	{ .name = "init", .behind = "", .run = repo_verb_init },
+	{ .name = "init", .behind = "", .done = "the repository is made", .run = repo_verb_init },
 	{ .name = "list", .behind = " [NAME]", .max = 1, .run = repo_verb_list },
 	{ .name = "show", .behind = " NAME[@N]", .min = 1, .max = 1, .run = repo_verb_show },
-	{ .name = "tag", .behind = " NAME[@N] TAG", .min = 2, .max = 2, .options = FOR_DELETE, .run = repo_verb_tag },
-	{ .name = "rm", .behind = " NAME@N...", .min = 1, .max = 64, .options = FOR_DRY_RUN, .run = repo_verb_rm },
-	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .run = repo_verb_prune },
-	{ .name = "check", .behind = "", .options = FOR_CHECK, .run = repo_verb_check },
+	{ .name = "tag", .behind = " NAME[@N] TAG", .min = 2, .max = 2, .options = FOR_DELETE, .done = "the tag is changed", .run = repo_verb_tag },
+	{ .name = "rm", .behind = " NAME@N...", .min = 1, .max = 64, .options = FOR_DRY_RUN, .done = "the versions are removed", .run = repo_verb_rm },
+	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .done = "the prune is complete", .run = repo_verb_prune },
+	{ .name = "check", .behind = "", .options = FOR_CHECK, .done = "nothing wrong was found", .run = repo_verb_check },
 	{ .name = "stats", .behind = "", .run = repo_verb_stats },
 };
 
@@ -82,7 +83,10 @@ static int run(struct invocation *inv, struct err *e)
 			err_set(e, ERR_USAGE, 0, "repo %s: wrong number of operands", v->name);
 			return err_hint(e, "calco repo %s DIR%s", v->name, v->behind);
 		}
-		return check_options(v, inv->args, e) < 0 ? -1 : v->run(inv, e);
+		if (check_options(v, inv->args, e) < 0 || v->run(inv, e) < 0)
+			return -1;
+		inv->out->done = ((const struct repo_args *)inv->args)->dry_run ? NULL : v->done;
+		return 0;
 	}
 	err_set(e, ERR_USAGE, 0, "repo: there is no verb '%s'", word);
 	return err_hint(e, "calco repo --help lists them");

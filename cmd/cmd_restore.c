@@ -203,6 +203,8 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 			progress_notice(&ui.progress, "the file '%s' was made by this command and stays there", t->list[i].path);
 	progress_ui_close(&ui);
 	if (!ret)
+		inv->out->done = "the restore is complete";
+	if (!ret)
 		ret = know_volume(o, r.manifest, t, e);
 	if (!ret && inv->out->is_json)
 		report_json(inv->out, o, t, &r);

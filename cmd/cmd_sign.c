@@ -64,6 +64,7 @@ static int run(struct invocation *inv, struct err *e)
 		return -1;
 	if (img_sign(inv->operands[0], &access->a, &k, &r, e) < 0)
 		return -1;
+	inv->out->done = "the image is signed";
 	return report(inv->out, inv->operands[0], &k, &r, e);
 }
 

@@ -139,6 +139,8 @@ static int run(struct invocation *inv, struct err *e)
 	progress_ui_open(&ui, PROGRESS_NONE);
 	int ret = undo_run(&o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
+	if (!ret && !o.dry_run)
+		inv->out->done = "the disk is as it was before the restore";
 	if (!ret || r.parts)
 		report(inv->out, &o, &r);
 	free(r.parts);

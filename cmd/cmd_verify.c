@@ -166,6 +166,8 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 	progress_ui_open(&ui, mode);
 	int ret = verify_run(o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
+	if (!ret)
+		out->done = "nothing wrong was found";
 	/* A verdict needs a finished examination: not found, not readable or stopped is none. */
 	if (!ret || e->code == ERR_CORRUPT) {
 		if (out->is_json)

@@ -4,12 +4,12 @@
 
 #include "base/auto.h"
 #include "base/size.h"
+#include "base/wait.h"
 #include "cmd/signals.h"
 #include "cmd/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,14 +24,14 @@ bool confirm_possible(bool stdin_is_image)
 }
 
 /*
- * One line from the terminal, without its end. poll() first, because it is never restarted after a signal: Ctrl-C at the
- * question must end the program. 0, or -1 at the end of input or when stopped.
+ * One line from the terminal, without its end. Ctrl-C at the question must end the program: no reading before there is something.
+ * 0, or -1 at the end of input or when stopped.
  */
 static int read_answer(int fd, char *out, size_t size)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct err ignored = ERR_INIT;
 
-	if (poll(&p, 1, -1) < 0 || signals_stopped(NULL))
+	if (wait_readable(fd, "the terminal", &signals_only, &ignored) < 0)
 		return -1;
 	ssize_t n = read(fd, out, size - 1); /* a terminal gives a line at a time */
 	if (n <= 0)

@@ -36,7 +36,7 @@ struct refresh_count {
  *
  * Any thread, different chunks. Leaves that become zero are not written but made zero, and counted apart.
  */
-int refresh_chunk(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+int refresh_chunk(struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
 	uint8_t *have, struct refresh_count *ret, struct err *e);
 
 #endif

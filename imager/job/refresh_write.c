@@ -49,7 +49,7 @@ static enum leaf judge(const uint8_t *content, const uint8_t *have, uint32_t len
 	return content[0] == 0 && !memcmp(content, content + 1, len - 1) ? LEAF_ZERO : LEAF_WRITE;
 }
 
-int refresh_chunk(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+int refresh_chunk(struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
 	uint8_t *have, struct refresh_count *ret, struct err *e)
 {
 	enum leaf what[CHUNK_LEAVES];

@@ -129,7 +129,7 @@ static int plan(struct restore *rs, struct err *e)
 	if (expected_new(&rq, &rs->x, e) < 0)
 		return -1;
 	for (size_t i = 0; i < rs->m->nr_disks; i++)
-		if (rs->sinks[i] && target_look(rs->sinks[i], &rs->layouts[i], e) < 0)
+		if (rs->sinks[i] && target_look(rs->sinks[i], rs->p, &rs->layouts[i], e) < 0)
 			return -1;
 	if (rs->only_region != SIZE_MAX && place_volume(rs, rs->m->regions[rs->only_region].disk, e) < 0)
 		return -1;
@@ -247,19 +247,67 @@ int restore_announce(const char *state_file, size_t disk, const char *target, ui
 	return state_sync(s, e);
 }
 
+static int each_target(struct restore *rs, int (*fn)(const struct disarm *d, struct err *e), struct err *e)
+{
+	for (uint32_t i = 0; i < rs->m->nr_disks; i++) {
+		struct disarm d = { .x = rs->x, .disk = i, .t = &rs->layouts[i], .sink = rs->sinks[i], .state = rs->states[i], .p = rs->p };
+		if (rs->sinks[i] && fn(&d, e) < 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* All that is to be cleared is on record before anything is. */
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
+	if (each_target(rs, target_save, e) < 0)
+		return -1;
 	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && (target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0 ||
-			holds_see(rs->holds, d, rs->sinks[d], rs->states[d], e) < 0 || state_sync(rs->states[d], e) < 0))
+		if (rs->sinks[d] && (holds_see(rs->holds, d, rs->sinks[d], rs->states[d], e) < 0 || state_sync(rs->states[d], e) < 0))
 			return -1;
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	rs->disarmed = true;
+	return each_target(rs, target_clear, e);
+}
+
+int restore_reach(struct restore *rs, uint32_t disk, uint64_t end, struct err *e)
+{
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	uint64_t was = __atomic_load_n(&rs->reached[disk], __ATOMIC_RELAXED);
+	while (was < end && !__atomic_compare_exchange_n(&rs->reached[disk], &was, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 	return 0;
+}
+
+/*
+ * Marks are set far ahead of the writes. Whoever stops a restore does so because the disk is the wrong one: the marks go back to what
+ * was written, so that all behind it can be had back. One that cannot be moved only claims more than that.
+ */
+static void settle_marks(struct restore *rs)
+{
+	struct err ignored = ERR_INIT;
+
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->states[d])
+			state_settle(rs->states[d], rs->reached[d], &ignored);
+}
+
+/* The targets are what they were, and may be used on: a record that says otherwise would stand in the way of the next restore. */
+static void forget_records(struct restore *rs)
+{
+	for (size_t d = 0; d < IMG_MAX_DISKS; d++)
+		if (rs->states[d])
+			state_withdraw(rs->states[d]);
 }
 
 /* From here on any place may change: unused space is discarded, superblocks and tables are written. */
 static int mark_all(struct restore *rs, struct err *e)
 {
+	if (progress_check(rs->p, e) < 0)
+		return -1;
 	for (size_t d = 0; d < rs->m->nr_disks; d++) {
 		const struct img_region *only = rs->only_region == SIZE_MAX ? NULL : &rs->m->regions[rs->only_region];
 		if (!rs->sinks[d])
@@ -302,10 +350,12 @@ static int finish_states(struct restore *rs, struct err *e)
 
 /*
  * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
- * it was read back.
+ * it was read back. A stop is not asked for any more: what is left is little, and then the disk is whole.
  */
 static int arm(struct restore *rs, struct err *e)
 {
+	if (progress_check(rs->p, e) < 0)
+		return -1;
 	progress_update(rs->p, "arm", 0, 0);
 	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->sinks[d] && holds_will_write(rs->holds, d, rs->states[d], e) < 0)
@@ -348,7 +398,6 @@ static int run(struct restore *rs, struct err *e)
 		refresh_widen(rs);
 	if (disarm(rs, e) < 0)
 		return -1;
-	rs->disarmed = true;
 	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)
 		return -1;
 	progress_update(rs->p, "flush", 0, 0);
@@ -406,7 +455,11 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->o = o;
 	rs->p = p;
 	int r = run(rs, e);
-	if (r < 0 && rs->disarmed && !e->hint[0])
+	if (r < 0 && !rs->disarmed)
+		forget_records(rs);
+	else if (r < 0 && e->code == ERR_STOPPED)
+		settle_marks(rs);
+	if (r < 0 && !e->hint[0])
 		restore_advise(rs, e);
 	if (r == 0)
 		fill_result(rs, ret);

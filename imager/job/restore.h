@@ -24,7 +24,8 @@ struct restore {
 	struct expected *x;
 	struct holds *holds;
 	char set_aside[512];    /* the first record that was not of what stands on its target, under its new name; "": none */
-	bool disarmed;          /* from here on the target is not what it was */
+	bool disarmed;          /* from here on a target is not what it was */
+	uint64_t reached[IMG_MAX_DISKS]; /* data may have been written before this offset of the target; only restore_reach() changes it */
 	uint64_t total, done;   /* bytes of the phase that runs, for progress */
 	uint64_t written, verified, discarded, nr_chunks;
 	/* Of a refresh (refresh.h), else NULL and 0. */
@@ -34,6 +35,13 @@ struct restore {
 	uint64_t scanned, differing;  /* bytes; chunks */
 	uint64_t fetched, zeroed;     /* bytes of stored records; bytes made zero */
 };
+
+/*
+ * restore_reach - before anything before `end` is written to a target, or discarded there; any thread
+ *
+ * ERR_STOPPED when nothing may be written any more. What disarms the target is not counted: its record brings it back.
+ */
+int restore_reach(struct restore *rs, uint32_t disk, uint64_t end, struct err *e);
 
 /* restore_write - decode and write every chunk but for what is held back (restore_write.c) */
 int restore_write(struct restore *rs, struct err *e);
@@ -45,6 +53,6 @@ int restore_read_back(struct restore *rs, struct err *e);
 void restore_advise(const struct restore *rs, struct err *e);
 
 /* restore_write_around - write bytes [start, start+len) of the image's disk but for what is held back. buf NULL: zeros. (restore_write.c) */
-int restore_write_around(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e);
+int restore_write_around(struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e);
 
 #endif

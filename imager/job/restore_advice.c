@@ -28,6 +28,15 @@ static const char *what_helps(const struct err *e)
 	}
 }
 
+static bool is_written(const struct restore *rs)
+{
+	bool is = false;
+
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		is |= rs->reached[d] > 0 || (rs->states[d] && state_get_mark(rs->states[d]) > 0);
+	return is;
+}
+
 /* "; 'calco undo' gives ...", where a record of what was there has anything in it */
 static void undo_words(const struct restore *rs, char *out, size_t size)
 {
@@ -39,7 +48,7 @@ static void undo_words(const struct restore *rs, char *out, size_t size)
 	if (rs->o->state_file)
 		snprintf(where, sizeof(where), " --state %.160s", rs->o->state_file);
 	if (has_record)
-		snprintf(out, size, "; 'calco undo%s DISK' gives back what it had not come to", where);
+		snprintf(out, size, "; 'calco undo%s DISK' gives back %s", where, is_written(rs) ? "what it had not come to" : "all of it");
 	else
 		out[0] = '\0';
 }
@@ -48,6 +57,11 @@ void restore_advise(const struct restore *rs, struct err *e)
 {
 	char undo[260];
 
+	if (!rs->disarmed) {
+		if (e->code == ERR_STOPPED)
+			err_hint(e, "nothing was written to the target");
+		return;
+	}
 	undo_words(rs, undo, sizeof(undo));
-	err_hint(e, "%s (the target is not complete and does not boot)%s", what_helps(e), undo);
+	err_hint(e, "%s (%s does not boot)%s", what_helps(e), is_written(rs) ? "the target is not complete and" : "no data was written yet, but the target", undo);
 }

@@ -75,6 +75,8 @@ static int read_record(void *arg, void *item, struct err *e)
 		if ((rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region) && !expected_is_remade(rs->x, it->rec.at.region))
 			break;
 	}
+	if (progress_check(rs->p, e) < 0) /* a mark that is set for nothing keeps an undo from what was not written */
+		return -1;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t end = reg->start + (it->rec.at.i + 1) * CHUNK_SIZE - rs->x->disks[reg->disk].shift;
 	if (rs->o->dry_run)
@@ -82,7 +84,7 @@ static int read_record(void *arg, void *item, struct err *e)
 	return state_mark(rs->states[reg->disk], end, e) < 0 ? -1 : 1;
 }
 
-int restore_write_around(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
+int restore_write_around(struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
 {
 	struct blk_sink *sink = rs->sinks[disk];
 	uint64_t shift = rs->x->disks[disk].shift, at = start, end = start + len;
@@ -91,7 +93,8 @@ int restore_write_around(const struct restore *rs, uint32_t disk, uint64_t start
 		const struct hold *h = holds_next(rs->holds, disk, at);
 		uint64_t stop = h ? min_u64(max_u64(h->start, at), end) : end;
 		if (stop > at) {
-			if (state_will_write(rs->states[disk], at - shift, buf ? buf + (at - start) : NULL, stop - at, e) < 0)
+			if (restore_reach(rs, disk, stop - shift, e) < 0 ||
+				state_will_write(rs->states[disk], at - shift, buf ? buf + (at - start) : NULL, stop - at, e) < 0)
 				return -1;
 			int r = buf ? blk_write(sink, at - shift, buf + (at - start), (size_t)(stop - at), e)
 				    : blk_zero(sink, at - shift, stop - at, e);
@@ -126,7 +129,7 @@ static int name_place(const struct restore *rs, const struct img_cursor *at, str
 }
 
 /* The leaves of a chunk that hold anything. content NULL: zeros. */
-static int write_wanted(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+static int write_wanted(struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
 	uint64_t *ret_bytes, struct err *e)
 {
 	*ret_bytes = 0;
@@ -143,7 +146,7 @@ static int write_wanted(const struct restore *rs, const struct img_region *reg, 
 
 static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 {
-	const struct restore *rs = arg;
+	struct restore *rs = arg;
 	struct write_item *it = item;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t start = reg->start + it->rec.at.i * CHUNK_SIZE;
@@ -205,7 +208,8 @@ static int write_remade_chunk(struct restore *rs, size_t region, uint64_t i, con
 	cmap_get(reg->map, i, &c);
 	if (expected_chunk(rs->x, region, i, b->content, e) < 0 || prepare_special(rs, b->codec, sp, reg->disk, start, b->content, c.len, e) < 0)
 		return -1;
-	if (!rs->o->dry_run && state_mark(rs->states[reg->disk], start + CHUNK_SIZE - rs->x->disks[reg->disk].shift, e) < 0)
+	if (progress_check(rs->p, e) < 0 ||
+		(!rs->o->dry_run && state_mark(rs->states[reg->disk], start + CHUNK_SIZE - rs->x->disks[reg->disk].shift, e) < 0))
 		return -1;
 	int r = rs->need ? refresh_chunk(rs, reg, &c, start, b->content, b->have, &n, e) : write_wanted(rs, reg, &c, start, b->content, &bytes, e);
 	if (r < 0)
@@ -215,7 +219,7 @@ static int write_remade_chunk(struct restore *rs, size_t region, uint64_t i, con
 	rs->zeroed += n.zeroed;
 	rs->nr_chunks++;
 	progress_update(rs->p, "write", rs->done, rs->total);
-	return progress_check(rs->p, e);
+	return 0;
 }
 
 /* A volume that is made anew. It is composed of pieces of the image from everywhere, so it is done by one thread, and after the records. */
@@ -260,6 +264,7 @@ int restore_write(struct restore *rs, struct err *e)
 
 	rs->done = 0;
 	img_cursor_begin(&rs->at);
+	progress_update(rs->p, "write", 0, 0);
 	if (rs->need) /* what follows goes with the difference */
 		rs->total = rs->need->nr * CHUNK_SIZE;
 	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || (!rs->need && img_reader_finish(rs->reader, e) < 0)) {

@@ -4,7 +4,7 @@
  *
  *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, what it is called (512 bytes),
  *         root of the image when finished (32), of a plain file its inode and time of birth (24), CRC-32 of all that at 1020
- *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
+ *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts, which may be the lower
  *   2048  entries: "SAVE" or "LATE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes.
  *         "SAVE" is what stood there before the first attempt; "LATE" is what a later attempt found below the mark, where an
  *         earlier one may have written. Without bytes behind it, "SEEN" tells the CRC of what stood in a place that was not saved,
@@ -279,6 +279,7 @@ static int continue_record(struct state *s, enum record *ret, struct err *e)
 	if (read_marks(s, e) < 0 || read_entries(s, e) < 0)
 		return -1;
 	s->nr_old = s->nr_saved;
+	s->old_mark = s->mark;
 	return 0;
 }
 
@@ -499,6 +500,7 @@ static int begin_file(struct state *s, struct err *e)
 		unlink(part);
 		return -1;
 	}
+	s->is_new = true;
 	return folder_flush(s->path, e);
 }
 
@@ -601,13 +603,12 @@ int state_sync(struct state *s, struct err *e)
 	return 0;
 }
 
-static int raise_mark(struct state *s, uint64_t upto, struct err *e)
+/* A slot that is torn leaves the mark of before. */
+static int write_mark(struct state *s, uint64_t mark, struct err *e)
 {
 	uint8_t b[20];
 
-	if (s->fd < 0 || upto <= s->mark)
-		return 0;
-	s->mark = max_u64(upto, min_u64(upto + min_u64(MARK_STEP, UINT64_MAX - upto), s->target_size));
+	s->mark = mark;
 	s->mark_seq++;
 	put_le64(b, 0, s->mark);
 	put_le64(b, 8, s->mark_seq);
@@ -620,9 +621,25 @@ static int raise_mark(struct state *s, uint64_t upto, struct err *e)
 int state_mark(struct state *s, uint64_t upto, struct err *e)
 {
 	pthread_mutex_lock(&s->lock);
-	int r = raise_mark(s, upto, e);
+	int r = s->fd < 0 || upto <= s->mark ? 0
+		: write_mark(s, max_u64(upto, min_u64(upto + min_u64(MARK_STEP, UINT64_MAX - upto), s->target_size)), e);
 	pthread_mutex_unlock(&s->lock);
 	return r;
+}
+
+int state_settle(struct state *s, uint64_t reached, struct err *e)
+{
+	uint64_t mark = max_u64(reached, s->old_mark);
+
+	return s->fd < 0 || mark >= s->mark ? 0 : write_mark(s, mark, e);
+}
+
+void state_withdraw(struct state *s)
+{
+	struct err ignored = ERR_INIT;
+
+	if (s->fd >= 0 && s->is_new)
+		state_remove(s, &ignored);
 }
 
 int state_finish(struct state *s, const uint8_t root[32], struct err *e)

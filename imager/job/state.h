@@ -143,6 +143,16 @@ int state_sync(struct state *s, struct err *e);
 /* state_mark - before writing below `upto`: make the high-water mark at least that, synced. Cheap when it is already. */
 int state_mark(struct state *s, uint64_t upto, struct err *e);
 
+/*
+ * state_settle - the restore ends before it is finished: nothing was written at or behind `reached` by it, so the mark goes back there
+ *
+ * Never below where it stood when the record was opened. When it fails the mark may be higher than need be.
+ */
+int state_settle(struct state *s, uint64_t reached, struct err *e);
+
+/* state_withdraw - nothing was cleared of what this attempt saved: a record that it began is of no use, and is removed */
+void state_withdraw(struct state *s);
+
 /* state_finish - the target is complete: the record is closed and will not be continued; one that saved nothing is removed */
 int state_finish(struct state *s, const uint8_t root[32], struct err *e);
 

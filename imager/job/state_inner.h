@@ -28,10 +28,12 @@ struct state {
 	char target[NAME_SIZE];
 	uint64_t target_size;
 	int fd; /* -1 until something is saved */
+	bool is_new;   /* this attempt began it */
 	bool is_usual; /* it lies where state_default() says: the folder is ours */
 	bool is_other; /* of another file of the target's name, or of another size */
 	uint64_t end; /* where the next entry goes */
 	uint64_t mark, mark_seq;
+	uint64_t old_mark; /* of earlier attempts */
 	struct saved_range *saved;
 	size_t nr_saved, nr_old; /* nr_old: of them by earlier attempts */
 	struct state_part *parts;

@@ -2,7 +2,7 @@
 /*
  * Undo: put back the bytes that a restore saved and cleared before it was cut short; see undo_run() in job.h.
  *
- * A restore writes upwards and keeps a mark ahead of its writes. The record tells how the disk was divided before (of an older one, or where nobody could
+ * A restore writes upwards and keeps a mark ahead of its writes (at their end, once it is stopped). The record tells how the disk was divided before (of an older one, or where nobody could
  * read the table then, what stands there now must do), and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
  * to find the parts, to compare what stands there, to write, and to read back. Before anything is written the notes of the record must prove that
  * the target is the one it is of.
@@ -119,6 +119,8 @@ static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bo
 
 	if (!now)
 		return err_nomem(e, "undo");
+	if (progress_check(u->p, e) < 0)
+		return -1;
 	if (!part || len > part->start + part->len - start) {
 		err_set(e, ERR_CORRUPT, 0, "the state record holds bytes for %llu, where '%s' has no place for them", (unsigned long long)start,
 			u->sink->name);
@@ -166,6 +168,8 @@ static int is_missing(const struct undo *u, uint64_t start, const uint8_t *bytes
 {
 	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
 		return 0;
+	if (progress_check(u->p, e) < 0)
+		return -1;
 	AUTO_FREE uint8_t *now = malloc(len);
 	if (!now)
 		return err_nomem(e, "undo");
@@ -307,6 +311,8 @@ int undo_run(const struct undo_options *o, struct undo_result *ret, const struct
 
 	memset(ret, 0, sizeof(*ret));
 	int r = run(&u, e);
+	if (r < 0 && e->code == ERR_STOPPED && !o->dry_run)
+		err_hint(e, "what was put back stays; the same command puts back the rest");
 	free(u.parts);
 	state_close(u.state);
 	if (!o->sink)
