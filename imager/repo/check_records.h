@@ -17,7 +17,7 @@ struct checked_packs {
 	struct checked_pack *items; /* ascending by id */
 	size_t nr;
 	struct img_packs *packs;
-	struct img_locations *all;  /* every record as one that may lend, for composed ones */
+	struct img_locations *all;  /* every record as one that may lend, for composed ones; of the packs that were there for check_records() */
 };
 
 void checked_packs_release(struct checked_packs *c);
