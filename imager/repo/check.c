@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/hex.h"
+#include "imager/image/chunk.h"
 #include "imager/image/composed.h"
 #include "imager/job/cores.h"
 #include "imager/repo/check_records.h"
@@ -22,6 +23,7 @@ struct check {
 	const struct progress *p;
 	struct checked_packs packs;
 	uint8_t *payload; /* CHUNK_SIZE, for composed records */
+	struct chunk_codec *codec; /* for the id of the all-zero chunk */
 };
 
 static int note_problem(void *arg, const char *text, struct err *e)
@@ -139,6 +141,14 @@ static bool lenders_sound(struct check *c, const struct img_locations *l, const 
 	return true;
 }
 
+static bool chunk_sound(struct check *c, const struct img_locations *l, const struct img_where *at, const uint8_t id[IMG_ID_SIZE])
+{
+	if (!at->offset)
+		return !memcmp(id, chunk_zero_id(c->codec), IMG_ID_SIZE);
+	const struct pack_entry *x = sound_at(c, l, at);
+	return x && !memcmp(x->id, id, IMG_ID_SIZE) && (x->kind == FMT_WHOLE || lenders_sound(c, l, at));
+}
+
 static int add_damage(struct check_version *v, const struct img_manifest *m, const struct img_cursor *at, struct err *e)
 {
 	const struct img_region *reg = &m->regions[at->region];
@@ -171,11 +181,7 @@ static int check_chunks(struct check *c, const struct img_reader *reader, struct
 	while (img_cursor_next(m, &at)) {
 		const struct img_where *w = &l->chunks[at.present];
 		v->nr_chunks++;
-		if (!w->offset)
-			continue;
-		const struct pack_entry *x = sound_at(c, l, w);
-		bool is_sound = x && !memcmp(x->id, m->ids[at.present], IMG_ID_SIZE) && (x->kind == FMT_WHOLE || lenders_sound(c, l, w));
-		if (!is_sound && add_damage(v, m, &at, e) < 0)
+		if (!chunk_sound(c, l, w, m->ids[at.present]) && add_damage(v, m, &at, e) < 0)
 			return -1;
 	}
 	return progress_check(c->p, e);
@@ -213,6 +219,8 @@ static int check_all(struct check *c, struct err *e)
 		return -1;
 	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))) || !(c->payload = malloc(CHUNK_SIZE)))
 		return err_nomem(e, "the list of versions");
+	if (!(c->codec = chunk_codec_new(0, e)))
+		return -1;
 	if (check_records(&c->packs, c->o, c->ret, note_problem, c->ret, c->p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
@@ -236,6 +244,7 @@ int repo_check(struct repo *r, const struct check_options *o, struct check_resul
 	int failed = repo_take_lease(r, o->rebuild_index, e) < 0 || check_all(&c, e) < 0 ? -1 : 0;
 	checked_packs_release(&c.packs);
 	free(c.payload);
+	chunk_codec_free(c.codec);
 	ret->seconds = seconds_now() - start;
 	if (failed < 0)
 		return -1;

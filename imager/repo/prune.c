@@ -23,6 +23,7 @@ struct prune {
 	struct prune_result *ret;
 	const struct progress *p;
 	struct moved *moved;
+	struct helper_lists *lists;
 	struct img_packs *packs; /* what is copied from */
 	struct pack_writer *to;  /* NULL: nothing is copied */
 	uint64_t to_copy;
@@ -149,7 +150,7 @@ static void foretell(struct prune *u, const struct needed *n)
 
 static int run(struct prune *u, struct err *e)
 {
-	AUTO(needed) struct needed *before = needed_find(u->r, u->p, e);
+	AUTO(needed) struct needed *before = needed_find(u->r, u->lists, u->p, e);
 
 	if (!before)
 		return -1;
@@ -161,7 +162,7 @@ static int run(struct prune *u, struct err *e)
 		return -1;
 	if (move_versions(u, e) < 0)
 		return -1;
-	AUTO(needed) struct needed *now = needed_find(u->r, u->p, e);
+	AUTO(needed) struct needed *now = needed_find(u->r, u->lists, u->p, e);
 	if (!now || take_away(u, now, e) < 0)
 		return -1;
 	return unfinished_count(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
@@ -174,7 +175,8 @@ int repo_prune(struct repo *r, const struct prune_options *o, struct prune_resul
 	memset(ret, 0, sizeof(*ret));
 	if (repo_take_lease(r, true, e) < 0 || !(u.moved = moved_new(e)))
 		return -1;
-	int failed = run(&u, e);
+	int failed = (u.lists = helper_lists_new(r, e)) ? run(&u, e) : -1;
+	helper_lists_free(u.lists);
 	moved_free(u.moved);
 	if (u.packs)
 		u.packs->ops->close(u.packs);

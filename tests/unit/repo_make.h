@@ -124,7 +124,7 @@ static inline struct img_manifest *make_plain_manifest(uint64_t nr_chunks)
 
 /*
  * A version "lab@number" of one disk
- * @ids: records with the content it is to have; @at: where its table says they lie; @lenders: what its table lists as helpers
+ * @ids: records with the content it is to have; @at: where its table says they lie, offset 0: nowhere; @lenders: what its table lists as helpers
  */
 static inline void make_version(const struct repo *r, uint64_t number, unsigned nr, const struct made *ids, const struct made *at, unsigned nr_lenders,
 	const struct made *lenders)
@@ -140,7 +140,10 @@ static inline void make_version(const struct repo *r, uint64_t number, unsigned 
 	m->version = number;
 	for (unsigned i = 0; i < nr; i++) {
 		memcpy(m->ids[i], ids[i].entry.id, IMG_ID_SIZE);
-		ok(draft_chunk(d, ids[i].entry.id, at[i].pack, at[i].entry.offset, at[i].entry.len, &e), &e);
+		if (at[i].entry.offset)
+			ok(draft_chunk(d, ids[i].entry.id, at[i].pack, at[i].entry.offset, at[i].entry.len, &e), &e);
+		else
+			ok(draft_zero(d, &e), &e);
 	}
 	for (unsigned i = 0; i < nr_lenders; i++)
 		ok(draft_helper(d, &lenders[i].entry.name, lenders[i].pack, lenders[i].entry.offset, lenders[i].entry.len, &e), &e);
