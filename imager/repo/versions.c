@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A decimal number without leading zeros, above 0. */
@@ -60,7 +61,7 @@ static void *list_add(struct list *l)
 	return memset(l->items + l->nr++ * l->size, 0, l->size);
 }
 
-/* Each name in a folder of the repository; a folder that is not there is empty. */
+/* Each name in a folder of the repository; what is not there, or no folder, is empty. */
 static int each_name(const struct repo *r, const char *folder, int (*fn)(void *arg, const char *name, struct err *e), void *arg, struct err *e)
 {
 	int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -70,7 +71,7 @@ static int each_name(const struct repo *r, const char *folder, int (*fn)(void *a
 	if (!d) {
 		if (fd >= 0)
 			close(fd);
-		return errno == ENOENT ? 0 : err_set(e, ERR_FAILED, errno, "reading the folder '%s/%s'", r->dir, folder);
+		return errno == ENOENT || errno == ENOTDIR ? 0 : err_set(e, ERR_FAILED, errno, "reading the folder '%s/%s'", r->dir, folder);
 	}
 	errno = 0;
 	for (struct dirent *x; result == 0 && (x = readdir(d)); errno = 0)
@@ -171,8 +172,20 @@ static int walk_image(void *arg, const char *name, struct err *e)
 	return each_name(w->r, folder, w->file, w, e);
 }
 
+/* The folder of all images was made with the repository: without it nobody knows which versions there are, and none is not the answer. */
+static int find_images(const struct repo *r, struct err *e)
+{
+	struct stat st;
+
+	if (fstatat(r->fd, "images", &st, 0) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, "'%s': the folder 'images' is missing", r->dir);
+}
+
 static int walk_images(struct walk *w, const char *name, struct err *e)
 {
+	if (find_images(w->r, e) < 0)
+		return -1;
 	return name ? walk_image(w, name, e) : each_name(w->r, "images", walk_image, w, e);
 }
 
