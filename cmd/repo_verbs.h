@@ -7,7 +7,7 @@
 
 struct repo_args {
 	struct common_args common;
-	bool is_delete, dry_run, unfinished, read_data, rebuild_index;
+	bool is_delete, dry_run, unfinished, read_data, rebuild_index, heal;
 	struct opt_number max_unused, sample, time_limit;
 };
 

@@ -9,8 +9,10 @@
 #include "base/arith.h"
 #include "base/span.h"
 #include "imager/image/chunk.h"
+#include "imager/repo/damaged.h"
 #include "imager/repo/leaf_cache.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define MAX_LENDERS ((uint64_t)1 << 26)
@@ -32,6 +34,8 @@ struct known {
 	uint64_t nr_records;
 	uint32_t *by_id, *by_name; /* number + 1, 0: free */
 	uint64_t table_size;       /* of both, a power of two */
+	_Atomic uint8_t *states;   /* of each record, enum known_state */
+	atomic_bool any_bad;       /* told */
 	uint32_t *lenders;         /* numbers of records */
 	uint64_t nr_lenders, lender_room;
 	uint64_t *leaves;          /* hash << 32 | lender << 6 | leaf, + 1 in effect: see leaf_slot() */
@@ -76,7 +80,8 @@ static int index_records(struct known *k, struct err *e)
 		continue;
 	k->by_id = alloc_array(k->table_size, sizeof(*k->by_id));
 	k->by_name = alloc_array(k->table_size, sizeof(*k->by_name));
-	if (!k->by_id || !k->by_name)
+	k->states = alloc_array(k->nr_records, sizeof(*k->states));
+	if (!k->by_id || !k->by_name || !k->states)
 		return err_nomem(e, "the index of the repository");
 	for (size_t i = 0; i < k->nr_packs; i++)
 		for (uint64_t n = 0; n < k->packs[i].toc->nr; n++) {
@@ -119,6 +124,24 @@ static int load_packs(struct known *k, const struct progress *p, struct err *e)
 	return 0;
 }
 
+/* What was found damaged before is of no use. */
+static int mark_damaged(struct known *k, struct err *e)
+{
+	for (size_t i = 0; i < k->nr_packs; i++) {
+		struct damaged d;
+		int failed = damaged_read(k->r, k->packs[i].toc->id, &d, e);
+		for (size_t n = 0; n < d.nr; n++) {
+			const struct pack_entry *x = pack_toc_find(k->packs[i].toc, d.offsets[n]);
+			if (x)
+				k->states[k->packs[i].first + (uint64_t)(x - k->packs[i].toc->entries)] = KNOWN_BAD;
+		}
+		free(d.offsets);
+		if (failed < 0)
+			return -1;
+	}
+	return 0;
+}
+
 struct known *known_open(const struct repo *r, const struct progress *p, struct err *e)
 {
 	AUTO(known) struct known *k = alloc_array(1, sizeof(*k));
@@ -129,7 +152,7 @@ struct known *known_open(const struct repo *r, const struct progress *p, struct 
 	}
 	k->r = r;
 	k->codec = chunk_codec_new(0, e);
-	if (!k->codec || !(k->caches = leaf_caches_new(r, e)) || load_packs(k, p, e) < 0 || index_records(k, e) < 0)
+	if (!k->codec || !(k->caches = leaf_caches_new(r, e)) || load_packs(k, p, e) < 0 || index_records(k, e) < 0 || mark_damaged(k, e) < 0)
 		return NULL;
 	return take(&k);
 }
@@ -145,20 +168,23 @@ void known_close(struct known *k)
 	free(k->packs);
 	free(k->by_id);
 	free(k->by_name);
+	free((void *)k->states);
 	free(k->lenders);
 	free(k->leaves);
 	free(k);
 }
 
+/* The first record of a table that is the one which is looked for, and not in one of two states. */
 static bool find(const struct known *k, const uint32_t *table, uint64_t hash, bool (*is_it)(const struct pack_entry *x, const void *what),
-	const void *what, struct known_record *ret)
+	const void *what, enum known_state not, enum known_state nor, struct known_record *ret)
 {
 	const struct known_pack *pack;
 
 	for (uint64_t i = hash & (k->table_size - 1); table[i]; i = (i + 1) & (k->table_size - 1)) {
 		const struct pack_entry *x = entry_of(k, table[i] - 1, &pack);
-		if (is_it(x, what)) {
-			*ret = (struct known_record){ .toc = pack->toc, .entry = x };
+		enum known_state state = k->states[table[i] - 1];
+		if (state != not && state != nor && is_it(x, what)) {
+			*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = table[i] - 1 };
 			return true;
 		}
 	}
@@ -177,12 +203,53 @@ static bool has_name(const struct pack_entry *x, const void *name)
 
 bool known_chunk(const struct known *k, const uint8_t id[32], struct known_record *ret)
 {
-	return find(k, k->by_id, get_le64(id), has_id, id, ret);
+	return find(k, k->by_id, get_le64(id), has_id, id, KNOWN_BAD, KNOWN_INCOMPLETE, ret);
 }
 
 bool known_name(const struct known *k, const struct img_record_name *name, struct known_record *ret)
 {
-	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, ret);
+	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, KNOWN_BAD, KNOWN_BAD, ret);
+}
+
+enum known_state known_state(const struct known *k, const struct known_record *r)
+{
+	return k->states[r->number];
+}
+
+static unsigned stage(enum known_state state)
+{
+	return state == KNOWN_UNREAD ? 0 : state <= KNOWN_BAD ? 1 : 2;
+}
+
+enum known_state known_tell(struct known *k, const struct known_record *r, enum known_state state)
+{
+	uint8_t was = k->states[r->number];
+
+	if (state == KNOWN_BAD)
+		k->any_bad = true;
+	while (stage(was) < stage(state))
+		if (atomic_compare_exchange_weak(&k->states[r->number], &was, (uint8_t)state))
+			return state;
+	return was;
+}
+
+bool known_any_bad(const struct known *k)
+{
+	return k->any_bad;
+}
+
+bool known_next_bad(const struct known *k, uint64_t *number, struct known_record *ret)
+{
+	const struct known_pack *pack;
+
+	for (; *number < k->nr_records; ++*number) {
+		if (k->states[*number] != KNOWN_BAD)
+			continue;
+		const struct pack_entry *x = entry_of(k, *number, &pack);
+		*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = (*number)++ };
+		return true;
+	}
+	return false;
 }
 
 /* 0 is a free slot: a leaf whose slot would be 0 is left out. */
@@ -326,10 +393,11 @@ bool known_leaf(const struct known *k, const uint8_t hash[32], struct known_reco
 		return false;
 	for (uint64_t at = leaf_place(k, leaf_slot(hash, 0, 0)); k->leaves[at]; at = (at + 1) & (k->leaf_size - 1)) {
 		uint64_t slot = k->leaves[at];
-		if (!is_leaf(k, slot, hash))
+		uint64_t number = k->lenders[(uint32_t)slot >> 6];
+		if (k->states[number] == KNOWN_BAD || !is_leaf(k, slot, hash))
 			continue;
-		const struct pack_entry *x = entry_of(k, k->lenders[(uint32_t)slot >> 6], &pack);
-		*ret = (struct known_record){ .toc = pack->toc, .entry = x };
+		const struct pack_entry *x = entry_of(k, number, &pack);
+		*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = number };
 		*ret_leaf = slot & 63;
 		return true;
 	}

@@ -134,7 +134,7 @@ static struct img_locations *translate(const struct moved *m, const struct img_r
 }
 
 /* A new file beside the old one, and then in its place. */
-static int replace(struct repo *r, const struct repo_version *v, const struct img_locations *l, struct err *e)
+int version_replace(struct repo *r, const struct repo_version *v, const struct img_locations *l, struct err *e)
 {
 	char id[33], new[64], path[PATH_MAX], folder[128];
 
@@ -172,5 +172,5 @@ int moved_rewrite(struct moved *m, struct repo *r, const struct repo_version *v,
 	AUTO(img_locations) struct img_locations *l = translate(m, reader, &any, e);
 	if (!l)
 		return -1;
-	return any ? (replace(r, v, l, e) < 0 ? -1 : 1) : 0;
+	return any ? (version_replace(r, v, l, e) < 0 ? -1 : 1) : 0;
 }

@@ -104,9 +104,27 @@ static int read_list(const struct located *all, const struct pack_entry *x, uint
 	return whole <= 0 ? whole : chunk_leaves(codec, content, list, &present, e);
 }
 
+/* The number of a pack among those whose records are listed. Packs that came later have none: their places in all->items are others. */
+static bool number_of(const struct img_locations *listed, const uint8_t id[16], uint32_t *ret)
+{
+	for (uint32_t from = 0, to = listed->nr_packs; from < to;) {
+		uint32_t middle = from + (to - from) / 2;
+		int r = memcmp(listed->packs[middle], id, 16);
+		if (r == 0) {
+			*ret = middle;
+			return true;
+		}
+		if (r < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
+}
+
 /* All lists to a new file. 1: it differs from the old one; 0: it does not. */
-static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, struct chunk_codec *codec,
-	struct file_out *out, const struct progress *p, struct err *e)
+static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, uint32_t number,
+	struct chunk_codec *codec, struct file_out *out, const struct progress *p, struct err *e)
 {
 	struct located located = { .l = all->all, .packs = all->packs };
 	const struct pack_toc *t = pack->toc;
@@ -123,7 +141,7 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 		if (is_proved(codec, was, &t->entries[i]))
 			memcpy(list, was, LEAF_LIST);
 		else
-			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
+			failed = read_list(&located, &t->entries[i], number, codec, payload, content, list, e);
 		differs |= failed == 0 && memcmp(list, was, LEAF_LIST);
 		if (failed == 0)
 			failed = file_out_add(out, list, sizeof(list), e);
@@ -138,9 +156,12 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_new(0, e);
 	char id[33], hex[33], new[64], path[64];
 	struct file_out out = { .fd = -1 };
+	uint32_t number;
 
 	if (!codec || repo_random_id(id, e) < 0)
 		return -1;
+	if (!number_of(all->all, pack->toc->id, &number)) /* its records were not looked at, and whoever wrote it has written its cache */
+		return 0;
 	for (uint64_t i = 0; i < pack->toc->nr; i++)
 		if (pack->is_bad[i])
 			return 0;
@@ -152,7 +173,7 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 		continue;
 	made = made < 0 ? -1 : file_out_open(&out, fd, new, NULL, e);
 	if (made == 0)
-		made = write_lists(r, all, pack, codec, &out, p, e);
+		made = write_lists(r, all, pack, number, codec, &out, p, e);
 	file_out_close(&out);
 	if (made == 1 && renameat(r->fd, new, r->fd, path) < 0)
 		made = err_set(e, ERR_FAILED, errno, "naming '%s/%s'", r->dir, path);

@@ -4,6 +4,7 @@
 
 #include "base/buf.h"
 #include "base/hex.h"
+#include "imager/repo/damaged.h"
 #include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 
@@ -162,6 +163,7 @@ int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e)
 	if (repo_flush_folder(r, "packs", e) < 0)
 		return -1;
 	unlinkat(r->fd, leaves, 0); /* a cache */
+	damaged_forget(r, pack);
 	unlinkat(r->fd, path, 0);   /* of a pack that is gone: the next prune would remove it */
 	return 1;
 }

@@ -3,6 +3,7 @@
 #include "imager/repo/store.h"
 
 #include "base/arith.h"
+#include "base/random.h"
 #include "base/size.h"
 #include "imager/image/composed.h"
 #include "imager/image/writer.h"
@@ -20,6 +21,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/*
+ * One of so many records that a version shares is read before it is referred to. A capture that finds all of 3.1 GB known then reads 2.4 to
+ * 3.0 % more, with nothing cached; with one in eight 5 to 7 %, with one in 32 1.2 to 1.8 %.
+ */
+#define READ_EVERY 16U
+
 struct repo_store {
 	struct img_store base;
 	struct repo *r;
@@ -29,7 +36,9 @@ struct repo_store {
 	struct img_manifest *m;       /* borrowed */
 	const struct progress *p;     /* borrowed */
 	struct known *known;
-	struct img_packs *packs;      /* for looking into composed records */
+	struct img_packs *packs;
+	struct reuse reuse;           /* of these two */
+	uint8_t *payload;             /* CHUNK_SIZE, for repo_put() */
 	struct img_reader *parent;    /* the newest version, NULL: there is none */
 	uint64_t parent_number;
 	struct pack_writer *pack;
@@ -46,48 +55,16 @@ static int tell_room(const struct repo_store *s, struct err *e)
 	return -1;
 }
 
-/* The lenders of a composed record that is known: all must be known, or it is of no use. */
-static int lenders_of(struct repo_store *s, const struct known_record *r, struct composed *ret, struct err *e)
-{
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_SIZE);
-	uint8_t b[FMT_RECORD_SIZE];
-	struct fmt_record head;
-
-	if (!payload)
-		return err_nomem(e, "a composed record");
-	if (s->packs->ops->read(s->packs, r->toc->id, r->entry->offset, r->entry->len, b, payload, e) < 0)
-		return -1;
-	if (fmt_get_pack_record(b, false, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
-		return err_set(e, ERR_CORRUPT, 0, "not the record that the table of contents names");
-	return composed_parse(&head, payload, ret, e);
-}
-
-static bool is_usable(struct repo_store *s, const struct known_record *r)
-{
-	struct err ignored = ERR_INIT; /* a record that cannot be used is stored again */
-	struct known_record lender;
-	struct composed c;
-
-	if (r->entry->kind == FMT_WHOLE)
-		return true;
-	if (lenders_of(s, r, &c, &ignored) < 0)
-		return false;
-	for (unsigned i = 0; i < c.nr_helpers; i++)
-		if (!known_name(s->known, &c.helpers[i], &lender))
-			return false;
-	return true;
-}
-
 static int repo_look(struct img_store *base, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, uint8_t *payload, struct err *e)
 {
 	struct repo_store *s = (struct repo_store *)base;
 	struct known_record r;
 
-	if (known_chunk(s->known, c->id, &r) && is_usable(s, &r)) {
+	if (reuse_chunk(&s->reuse, c->id, &r, payload)) {
 		c->is_known = true;
 		return 1;
 	}
-	return compose_chunk(s->known, codec, content, c, s->no_recheck, payload, e);
+	return compose_chunk(&s->reuse, codec, content, c, s->no_recheck, payload, e);
 }
 
 /* The version's table lists the lenders too. */
@@ -112,7 +89,7 @@ static int put_known(struct repo_store *s, const struct packed_chunk *c, struct 
 
 	if (!known_chunk(s->known, c->id, &r))
 		return err_set(e, ERR_FAILED, 0, "a chunk is not known any more");
-	if (r.entry->kind == FMT_COMPOSED && (lenders_of(s, &r, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+	if (r.entry->kind == FMT_COMPOSED && (reuse_helpers(&s->reuse, &r, s->payload, &made, e) < 0 || note_lenders(s, &made, e) < 0))
 		return -1;
 	return draft_chunk(s->draft, c->id, r.toc->id, r.entry->offset, r.entry->len, e);
 }
@@ -197,6 +174,11 @@ static int repo_begin(struct img_store *base, struct img_manifest *m, const stru
 	if (repo_take_lease(s->r, true, e) < 0 || adopt(s, p, e) < 0)
 		return -1;
 	if (!(s->packs = folder_packs_open(s->r, e)) || !(s->known = known_open(s->r, p, e)) || !(s->draft = draft_new(m->nr_present, e)))
+		return -1;
+	if (!(s->payload = malloc(CHUNK_SIZE)))
+		return err_nomem(e, "a record");
+	s->reuse = (struct reuse){ .known = s->known, .packs = s->packs, .every = READ_EVERY };
+	if (random_bytes(&s->reuse.random, sizeof(s->reuse.random), e) < 0)
 		return -1;
 	if (find_parent(s, p, e) < 0)
 		return -1;
@@ -285,6 +267,19 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 	return repo_flush_folder(s->r, folder, e);
 }
 
+/* Under the lock. The version itself is there, and whole: what was bad was stored again. */
+static void tell_damage(struct repo_store *s)
+{
+	struct err why = ERR_INIT;
+	uint64_t nr;
+
+	if (reuse_note_damage(&s->reuse, s->r, s->payload, &nr, &why) < 0)
+		progress_notice(s->p, "%s", why.msg);
+	if (nr)
+		progress_notice(s->p, "%llu records of '%s' are damaged and were stored anew; calco repo check %s tells which versions that hits",
+			(unsigned long long)nr, s->r->dir, s->r->dir);
+}
+
 static int repo_commit(struct img_store *base, struct err *e)
 {
 	struct repo_store *s = (struct repo_store *)base;
@@ -301,6 +296,8 @@ static int repo_commit(struct img_store *base, struct err *e)
 		failed = version_next_number(s->r, s->name.name, &s->m->version, e);
 	if (failed == 0)
 		failed = write_version(s, l, e);
+	if (failed == 0)
+		tell_damage(s);
 	repo_unlock(s->r);
 	return failed < 0 ? tell_room(s, e) : 0;
 }
@@ -322,6 +319,7 @@ static void repo_store_close(struct img_store *base)
 	known_close(s->known);
 	if (s->packs)
 		s->packs->ops->close(s->packs);
+	free(s->payload);
 	repo_close(s->r);
 	free(s);
 }

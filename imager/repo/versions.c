@@ -188,9 +188,21 @@ static int walk_image(void *arg, const char *name, struct err *e)
 	return w->odd(w->odd_arg, why.msg, e);
 }
 
+/* The folder of all images was made with the repository: without it nobody knows which versions there are, and none is not the answer. */
+static int find_images(const struct repo *r, struct err *e)
+{
+	struct stat st;
+
+	if (fstatat(r->fd, "images", &st, 0) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, "'%s': the folder 'images' is missing", r->dir);
+}
+
 static int walk_images(struct walk *w, const char *name, struct err *e)
 {
-	return name ? walk_image(w, name, e) : each_name(w->r, "images", false, walk_image, w, e); /* without it nothing is known, not that there are none */
+	if (find_images(w->r, e) < 0)
+		return -1;
+	return name ? walk_image(w, name, e) : each_name(w->r, "images", false, walk_image, w, e);
 }
 
 static int version_cmp(const void *a, const void *b)

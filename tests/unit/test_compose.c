@@ -9,7 +9,7 @@
 #include "imager/image/reader.h"
 #include "imager/repo/store.h"
 #include "imager/repo/versions.h"
-#include "tests/unit/image_util.h"
+#include "tests/unit/repo_make.h"
 
 #define NR_CHUNKS 24U
 #define DISK_SIZE ((size_t)NR_CHUNKS * CHUNK_SIZE)
@@ -262,6 +262,46 @@ START_TEST(without_caches)
 }
 END_TEST
 
+static void damage_all(void)
+{
+	uint8_t (*ids)[16] = NULL;
+	struct err e = ERR_INIT;
+	AUTO(repo) struct repo *r = repo_open(dir, &e);
+	size_t nr;
+
+	ck_assert_msg(r != NULL, "%s", e.msg);
+	ok(packs_list(r, true, &ids, &nr, &e), &e);
+	for (size_t i = 0; i < nr; i++) {
+		AUTO(pack_toc) struct pack_toc *t = pack_toc_read(r, ids[i], &e);
+		ck_assert_msg(t != NULL, "%s", e.msg);
+		for (uint64_t k = 0; k < t->nr; k++) {
+			struct made x = { .entry = t->entries[k] };
+			memcpy(x.pack, t->id, 16);
+			damage(r, &x);
+		}
+	}
+	free(ids);
+}
+
+/* Damage that was there before does not get into a new version: nothing is composed of bad records, and then none is referred to either. */
+START_TEST(bad_records)
+{
+	uint64_t seed = 95;
+	AUTO_FREE uint8_t *disk = make_disk(&seed);
+
+	put_version(disk);
+	damage_all();
+	for (unsigned i = 0; i < NR_CHUNKS / 2; i++)
+		rnd_fill(&seed, disk + (size_t)i * CHUNK_SIZE, 200);
+	struct counts n = put_version(disk);
+	ck_assert_uint_eq(n.whole, NR_CHUNKS);
+	expect_version(2, disk);
+	n = put_version(disk); /* the next one knows which are good */
+	ck_assert_uint_eq(n.known, NR_CHUNKS);
+	expect_version(3, disk);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("compose");
@@ -273,5 +313,6 @@ int main(void)
 	tcase_add_loop_test(t, versions, 0, 4);
 	tcase_add_loop_test(t, only_new_leaves, 0, 4);
 	tcase_add_loop_test(t, without_caches, 0, 3);
+	tcase_add_test(t, bad_records);
 	return run_suite(s);
 }
