@@ -157,7 +157,7 @@ int version_replace(struct repo *r, const struct repo_version *v, const struct i
 		unlinkat(r->fd, new, 0);
 		return -1;
 	}
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, v->name, e);
 }
 
 int moved_rewrite(struct moved *m, struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e)

@@ -5,6 +5,7 @@
 #include "imager/image/composed.h"
 #include "imager/image/stream.h"
 #include "imager/repo/files.h"
+#include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
 #include <dirent.h>
@@ -89,9 +90,15 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 	struct pack_scan a = { .nr = 0 };
 	struct stream s;
 	uint8_t id[16];
+	char finished[64];
 
 	if (!hex_parse(hex, id, sizeof(id)))
 		return 0;
+	pack_path(id, finished, sizeof(finished));
+	if (faccessat(r->fd, finished, F_OK, AT_SYMLINK_NOFOLLOW) == 0) { /* a power cut left both names of a rename: perhaps one file */
+		unlinkat(r->fd, path, 0);
+		return 0;
+	}
 	int r1 = stream_open(&s, fd, path, NULL, e);
 	if (r1 == 0)
 		r1 = pack_scan_records(&s, id, &a, e);

@@ -124,9 +124,14 @@ static int move_versions(struct prune *u, struct err *e)
 	return 0;
 }
 
-/* Phase 3, under the lock. */
+/*
+ * Phase 3, under the lock. What is not needed is so because versions went or were replaced, perhaps by somebody who was killed before it was
+ * flushed: they must not come back when their packs are gone.
+ */
 static int take_away(struct prune *u, const struct needed *n, struct err *e)
 {
+	if (versions_flush(u->r, NULL, e) < 0)
+		return -1;
 	for (size_t i = 0; i < n->nr; i++) {
 		const struct needed_pack *x = &n->packs[i];
 		uint64_t bytes = x->toc->file_len;

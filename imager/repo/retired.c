@@ -168,19 +168,14 @@ int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e)
 	return 1;
 }
 
-int retired_tidy(const struct repo *r, struct err *e)
+/* What is named after packs that are gone. A cache gets its name after its pack has one, so it is not one in the making. */
+static int tidy_folder(const struct repo *r, const char *folder, struct err *e)
 {
-	struct buf living = { 0 }; /* the dead ones go while they are listed */
-
-	int failed = list_leases(r, &living, e);
-	free(living.p);
-	if (failed < 0)
-		return -1;
-	int fd = openat(r->fd, "retired", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d)
-		return err_set(e, ERR_FAILED, errno, "reading the folder '%s/retired'", r->dir);
+		return err_set(e, ERR_FAILED, errno, "reading the folder '%s/%s'", r->dir, folder);
 	for (struct dirent *x; (x = readdir(d));) {
 		char file[64];
 		uint8_t id[16];
@@ -192,4 +187,13 @@ int retired_tidy(const struct repo *r, struct err *e)
 	}
 	closedir(d);
 	return 0;
+}
+
+int retired_tidy(const struct repo *r, struct err *e)
+{
+	struct buf living = { 0 }; /* the dead ones go while they are listed */
+
+	int failed = list_leases(r, &living, e);
+	free(living.p);
+	return failed < 0 || tidy_folder(r, "retired", e) < 0 ? -1 : tidy_folder(r, "leaves", e);
 }

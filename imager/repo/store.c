@@ -203,7 +203,7 @@ static int join_lineage(struct repo_store *s, struct err *e)
 	return 0;
 }
 
-/* Under the lock: every pack is there, has its length, and stays. */
+/* Under the lock: every pack is there, has its length, and stays. Who wrote it may have been killed after it got its name, before that was flushed. */
 static int hold_packs(const struct repo_store *s, const struct img_locations *l, struct err *e)
 {
 	AUTO_FREE uint64_t *sizes = alloc_array(l->nr_packs, sizeof(*sizes));
@@ -223,7 +223,7 @@ static int hold_packs(const struct repo_store *s, const struct img_locations *l,
 	for (uint64_t i = 0; i < l->nr_chunks; i++)
 		if (l->chunks[i].offset && !range_inside(l->chunks[i].offset, l->chunks[i].len, sizes[l->chunks[i].pack]))
 			return err_set(e, ERR_FAILED, 0, "a pack of '%s' became shorter", s->r->dir);
-	return 0;
+	return repo_flush_folder(s->r, "packs", e);
 }
 
 /* A folder for the first version of a name. */
@@ -232,9 +232,7 @@ static int make_image_folder(const struct repo_store *s, struct err *e)
 	char folder[128];
 
 	snprintf(folder, sizeof(folder), "images/%s", s->name.name);
-	if (mkdirat(s->r->fd, folder, 0700) == 0)
-		return repo_flush_folder(s->r, "images", e);
-	return errno == EEXIST ? 0 : err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", s->r->dir, folder);
+	return mkdirat(s->r->fd, folder, 0700) == 0 || errno == EEXIST ? 0 : err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", s->r->dir, folder);
 }
 
 /* The rename is the commit. */
@@ -264,7 +262,7 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 		return -1;
 	}
 	s->version_bytes = (uint64_t)st.st_size;
-	return repo_flush_folder(s->r, folder, e);
+	return versions_flush(s->r, v.name, e);
 }
 
 /* Under the lock. The version itself is there, and whole: what was bad was stored again. */

@@ -292,6 +292,29 @@ void version_path(const struct repo_version *v, char *ret, size_t size)
 	snprintf(ret, size, "images/%s/%llu.version", v->name, (unsigned long long)v->number);
 }
 
+static int flush_image(void *arg, const char *name, struct err *e)
+{
+	const struct walk *w = arg;
+	char folder[128];
+	struct stat st;
+
+	if (!img_name_ok(name))
+		return 0;
+	snprintf(folder, sizeof(folder), "images/%s", name);
+	if (fstatat(w->r->fd, folder, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return 0; /* no image */
+	return repo_flush_folder(w->r, folder, e);
+}
+
+int versions_flush(const struct repo *r, const char *name, struct err *e)
+{
+	struct walk w = { .r = r };
+
+	if ((name ? flush_image(&w, name, e) : each_name(r, "images", false, flush_image, &w, e)) < 0)
+		return -1;
+	return repo_flush_folder(r, "images", e);
+}
+
 static bool version_is_there(const struct repo *r, const struct repo_version *v)
 {
 	char path[PATH_MAX];
@@ -392,7 +415,8 @@ int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, 
 	snprintf(v.name, sizeof(v.name), "%s", name);
 	if (!version_is_there(r, &v))
 		return err_set(e, ERR_USAGE, 0, "there is no version %llu of '%s' in '%s'", (unsigned long long)number, name, r->dir);
-	if (repo_random_id(id, e) < 0)
+	/* Before the tag: who made the version may have been killed before the flush, and no tag is to mean what is not there. */
+	if (versions_flush(r, name, e) < 0 || repo_random_id(id, e) < 0)
 		return -1;
 	tag_path(name, tag, path, sizeof(path));
 	snprintf(folder, sizeof(folder), "images/%s", name);
@@ -407,7 +431,7 @@ int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, 
 		unlinkat(r->fd, new, 0);
 		return -1;
 	}
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, name, e);
 }
 
 int tag_remove(struct repo *r, const char *name, const char *tag, struct err *e)
@@ -422,7 +446,7 @@ int tag_remove(struct repo *r, const char *name, const char *tag, struct err *e)
 	if (unlinkat(from, strrchr(path, '/') + 1, 0) < 0)
 		return errno == ENOENT ? err_set(e, ERR_USAGE, 0, "'%s' has no tag '%s'", name, tag)
 				       : err_set(e, ERR_FAILED, errno, "removing the tag '%s' of '%s'", tag, name);
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, name, e);
 }
 
 int version_may_go(const struct repo *r, const struct repo_version *v, struct err *e)
@@ -459,9 +483,9 @@ int version_remove(struct repo *r, const struct repo_version *v, struct err *e)
 	AUTO_CLOSE_FD int fd = repo_open_file(r, gone, O_WRONLY | O_CREAT, e);
 	if (fd < 0)
 		return err_wrap(e, "noting that version %llu of '%s' is gone", (unsigned long long)v->number, v->name);
-	if (repo_flush_folder(r, folder, e) < 0)
+	if (versions_flush(r, v->name, e) < 0)
 		return -1;
 	if (unlinkat(from, file, 0) < 0)
 		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "removing version %llu of '%s'", (unsigned long long)v->number, v->name);
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, v->name, e);
 }

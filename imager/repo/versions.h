@@ -49,6 +49,12 @@ struct img_reader *version_open(const struct repo *r, const struct repo_version 
 /* version_open_own - the same; r is closed together with the reader, also when this fails */
 struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct img_access *a, const struct progress *p, struct err *e);
 
+/*
+ * versions_flush - the names of an image's versions and tags, and its own, survive a power cut when this returns 0
+ * @name: NULL: of all images. What somebody did who was killed before he could flush it is flushed too: it was seen, and others go by it.
+ */
+int versions_flush(const struct repo *r, const char *name, struct err *e);
+
 /* tag_set - let a tag mean a version that is there; replaces what it meant. Under the lock. */
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e);
 /* tag_remove - ERR_USAGE when there is no such tag. Under the lock. */
