@@ -73,7 +73,7 @@ PRELOADS := $(patsubst tests/preload/%.c,$(B)/tests/tools/%.so,$(wildcard tests/
 $(PRELOADS): $(B)/tests/tools/%.so: tests/preload/%.c
 	@mkdir -p $(@D)
 	$(call say,SO   $@)
-	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
 
 # The same fuzz targets with libFuzzer's engine; everything is compiled anew, instrumented.
 $(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
