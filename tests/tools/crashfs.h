@@ -86,7 +86,7 @@ struct fs {
 	uint64_t seed;
 };
 
-static void __attribute__((format(printf, 1, 2), noreturn)) fs_die(const char *fmt, ...)
+static inline void __attribute__((format(printf, 1, 2), noreturn)) fs_die(const char *fmt, ...)
 {
 	va_list ap;
 
@@ -97,7 +97,7 @@ static void __attribute__((format(printf, 1, 2), noreturn)) fs_die(const char *f
 	exit(2);
 }
 
-static void *fs_grow(void *p, size_t nr, size_t size)
+static inline void *fs_grow(void *p, size_t nr, size_t size)
 {
 	void *grown = nr & (nr - 1) ? p : realloc(p, (nr ? nr * 2 : 1) * size);
 
@@ -106,7 +106,7 @@ static void *fs_grow(void *p, size_t nr, size_t size)
 	return grown;
 }
 
-static uint64_t fs_random(struct fs *f, uint64_t below)
+static inline uint64_t fs_random(struct fs *f, uint64_t below)
 {
 	f->seed ^= f->seed << 13;
 	f->seed ^= f->seed >> 7;
@@ -114,7 +114,7 @@ static uint64_t fs_random(struct fs *f, uint64_t below)
 	return below ? (f->seed >> 11) % below : 0;
 }
 
-static struct fs_node *fs_node_new(struct fs *f, uint64_t ino, bool is_dir)
+static inline struct fs_node *fs_node_new(struct fs *f, uint64_t ino, bool is_dir)
 {
 	struct fs_node *n = calloc(1, sizeof(*n));
 
@@ -126,7 +126,7 @@ static struct fs_node *fs_node_new(struct fs *f, uint64_t ino, bool is_dir)
 	return f->nodes[f->nr_nodes++] = n;
 }
 
-static struct fs_node *fs_node_of(const struct fs *f, uint64_t ino)
+static inline struct fs_node *fs_node_of(const struct fs *f, uint64_t ino)
 {
 	for (size_t i = f->nr_nodes; i-- > 0;)
 		if (f->nodes[i]->ino == ino)
@@ -134,7 +134,7 @@ static struct fs_node *fs_node_of(const struct fs *f, uint64_t ino)
 	fs_die("the log names inode %llu, which nobody made", (unsigned long long)ino);
 }
 
-static struct fs_name_op *fs_name(struct fs_node *dir, const char *name, struct fs_node *node, bool is_stable)
+static inline struct fs_name_op *fs_name(struct fs_node *dir, const char *name, struct fs_node *node, bool is_stable)
 {
 	struct fs_name_op *x = calloc(1, sizeof(*x));
 
@@ -148,7 +148,7 @@ static struct fs_name_op *fs_name(struct fs_node *dir, const char *name, struct 
 }
 
 /* What a name means now, with all that was done so far. */
-static struct fs_node *fs_lookup(const struct fs_node *dir, const char *name)
+static inline struct fs_node *fs_lookup(const struct fs_node *dir, const char *name)
 {
 	for (size_t i = dir->nr_names; i-- > 0;)
 		if (!strcmp(dir->names[i]->name, name))
@@ -157,7 +157,7 @@ static struct fs_node *fs_lookup(const struct fs_node *dir, const char *name)
 }
 
 /* The folder of a path, and its last part. */
-static struct fs_node *fs_folder(const struct fs *f, const char *path, const char **ret_name)
+static inline struct fs_node *fs_folder(const struct fs *f, const char *path, const char **ret_name)
 {
 	struct fs_node *at = f->root;
 
@@ -171,7 +171,7 @@ static struct fs_node *fs_folder(const struct fs *f, const char *path, const cha
 	return at;
 }
 
-static uint8_t *fs_read_file(const char *path, uint64_t *ret_len)
+static inline uint8_t *fs_read_file(const char *path, uint64_t *ret_len)
 {
 	struct stat st;
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
@@ -187,7 +187,7 @@ static uint8_t *fs_read_file(const char *path, uint64_t *ret_len)
 }
 
 /* A folder as it is, all of it flushed. The inode numbers are those in @inodes, "NUMBER PATH" to a line: it is a copy. */
-static void fs_load(struct fs *f, const char *dir, const char *inodes)
+static inline void fs_load(struct fs *f, const char *dir, const char *inodes)
 {
 	FILE *list = fopen(inodes, "r");
 	unsigned long long ino;
@@ -215,7 +215,7 @@ static void fs_load(struct fs *f, const char *dir, const char *inodes)
 		fs_die("%s: names no root", inodes);
 }
 
-static void fs_resize(uint8_t **bytes, uint64_t *len, uint64_t want)
+static inline void fs_resize(uint8_t **bytes, uint64_t *len, uint64_t want)
 {
 	if (want > *len) {
 		uint8_t *grown = realloc(*bytes, want + 1);
@@ -227,14 +227,14 @@ static void fs_resize(uint8_t **bytes, uint64_t *len, uint64_t want)
 	*len = want;
 }
 
-static void fs_write(uint8_t **bytes, uint64_t *len, uint64_t off, const uint8_t *data, uint64_t n)
+static inline void fs_write(uint8_t **bytes, uint64_t *len, uint64_t off, const uint8_t *data, uint64_t n)
 {
 	if (off + n > *len)
 		fs_resize(bytes, len, off + n);
 	memcpy(*bytes + off, data, n);
 }
 
-static void fs_do(uint8_t **bytes, uint64_t *len, const struct fs_data_op *op)
+static inline void fs_do(uint8_t **bytes, uint64_t *len, const struct fs_data_op *op)
 {
 	if (op->data)
 		fs_write(bytes, len, op->off, op->data, op->len);
@@ -242,7 +242,7 @@ static void fs_do(uint8_t **bytes, uint64_t *len, const struct fs_data_op *op)
 		fs_resize(bytes, len, op->off);
 }
 
-static void fs_sync(struct fs_node *n)
+static inline void fs_sync(struct fs_node *n)
 {
 	for (size_t i = 0; i < n->nr_names; i++)
 		n->names[i]->is_stable = true;
@@ -251,7 +251,7 @@ static void fs_sync(struct fs_node *n)
 	n->nr_pending = 0;
 }
 
-static void fs_rename(struct fs *f, const char *from, const char *to)
+static inline void fs_rename(struct fs *f, const char *from, const char *to)
 {
 	const char *old, *new;
 	struct fs_node *a = fs_folder(f, from, &old), *b = fs_folder(f, to, &new), *n = fs_lookup(a, old);
@@ -264,7 +264,7 @@ static void fs_rename(struct fs *f, const char *from, const char *to)
 }
 
 /* fs_step - one record of the log (not OPLOG_EXPECT) happens; @a and @b stay where they are */
-static void fs_step(struct fs *f, const struct oplog_head *h, const uint8_t *a, const uint8_t *b)
+static inline void fs_step(struct fs *f, const struct oplog_head *h, const uint8_t *a, const uint8_t *b)
 {
 	char from[FS_PATH] = "", to[FS_PATH] = "";
 	const char *name;
@@ -294,7 +294,7 @@ static void fs_step(struct fs *f, const struct oplog_head *h, const uint8_t *a, 
 
 /* ---- states */
 
-static void fs_choose_names(struct fs *f, const struct fs_choice *c)
+static inline void fs_choose_names(struct fs *f, const struct fs_choice *c)
 {
 	for (size_t i = 0; i < f->nr_nodes; i++) {
 		struct fs_node *n = f->nodes[i];
@@ -318,7 +318,7 @@ static void fs_choose_names(struct fs *f, const struct fs_choice *c)
 }
 
 /* Of what was written since the last flush, the pieces (of one size) that chance wants. */
-static void fs_keep_pieces(struct fs *f, const struct fs_node *n, uint64_t piece, uint8_t **bytes, uint64_t *len)
+static inline void fs_keep_pieces(struct fs *f, const struct fs_node *n, uint64_t piece, uint8_t **bytes, uint64_t *len)
 {
 	uint8_t *whole = malloc(n->len + 1);
 	uint64_t whole_len = n->len;
@@ -337,7 +337,7 @@ static void fs_keep_pieces(struct fs *f, const struct fs_node *n, uint64_t piece
 }
 
 /* The first of the writes, the last of them torn. */
-static void fs_keep_first(struct fs *f, const struct fs_node *n, uint8_t **bytes, uint64_t *len)
+static inline void fs_keep_first(struct fs *f, const struct fs_node *n, uint8_t **bytes, uint64_t *len)
 {
 	static const uint64_t borders[] = { 1, 512, 4096, 4096 };
 	size_t nr = fs_random(f, n->nr_pending);
@@ -352,7 +352,7 @@ static void fs_keep_first(struct fs *f, const struct fs_node *n, uint8_t **bytes
 	}
 }
 
-static void fs_content(struct fs *f, const struct fs_node *n, enum fs_data how, uint8_t **bytes, uint64_t *len)
+static inline void fs_content(struct fs *f, const struct fs_node *n, enum fs_data how, uint8_t **bytes, uint64_t *len)
 {
 	if (!(*bytes = malloc(n->len + 1)))
 		fs_die("no memory");
@@ -385,7 +385,7 @@ static void fs_content(struct fs *f, const struct fs_node *n, enum fs_data how, 
 				memcpy(*bytes + at, &f->seed, 8);
 }
 
-static void fs_collect(struct fs *f, struct fs_state *s, struct fs_node *dir, const char *path, enum fs_data how, unsigned depth)
+static inline void fs_collect(struct fs *f, struct fs_state *s, struct fs_node *dir, const char *path, enum fs_data how, unsigned depth)
 {
 	for (size_t i = 0; i < dir->nr_names; i++) {
 		struct fs_name_op *x = dir->names[i];
@@ -414,12 +414,12 @@ static void fs_collect(struct fs *f, struct fs_state *s, struct fs_node *dir, co
 	}
 }
 
-static int fs_file_cmp(const void *a, const void *b)
+static inline int fs_file_cmp(const void *a, const void *b)
 {
 	return strcmp(((const struct fs_file *)a)->path, ((const struct fs_file *)b)->path);
 }
 
-static void fs_state_release(struct fs_state *s)
+static inline void fs_state_release(struct fs_state *s)
 {
 	for (size_t i = 0; i < s->nr; i++)
 		free(s->files[i].bytes);
@@ -428,7 +428,7 @@ static void fs_state_release(struct fs_state *s)
 }
 
 /* fs_cut - what a power cut now may leave */
-static struct fs_state fs_cut(struct fs *f, const struct fs_choice *c)
+static inline struct fs_state fs_cut(struct fs *f, const struct fs_choice *c)
 {
 	struct fs_state s = { .nr = 0 };
 
@@ -438,7 +438,7 @@ static struct fs_state fs_cut(struct fs *f, const struct fs_choice *c)
 	return s;
 }
 
-static void fs_put_file(int dir, const struct fs_file *x)
+static inline void fs_put_file(int dir, const struct fs_file *x)
 {
 	if (x->is_dir) {
 		if (mkdirat(dir, x->path, 0700) < 0)
@@ -451,7 +451,7 @@ static void fs_put_file(int dir, const struct fs_file *x)
 }
 
 /* fs_put - let a folder, which holds *was, hold *s: only what differs is touched. Takes *s, which becomes *was. */
-static void fs_put(int dir, struct fs_state *was, struct fs_state *s)
+static inline void fs_put(int dir, struct fs_state *was, struct fs_state *s)
 {
 	bool *is_same = calloc(s->nr + 1, sizeof(*is_same));
 
@@ -474,7 +474,7 @@ static void fs_put(int dir, struct fs_state *was, struct fs_state *s)
 	*s = (struct fs_state){ .nr = 0 };
 }
 
-static uint64_t fs_state_hash(const struct fs_state *s)
+static inline uint64_t fs_state_hash(const struct fs_state *s)
 {
 	uint64_t h = 0;
 
@@ -484,7 +484,7 @@ static uint64_t fs_state_hash(const struct fs_state *s)
 }
 
 /* fs_equals - does a folder hold exactly that? Says what differs. */
-static bool fs_equals(const char *dir, const struct fs_state *s)
+static inline bool fs_equals(const char *dir, const struct fs_state *s)
 {
 	char path[2 * FS_PATH];
 	size_t nr = 0;

@@ -53,7 +53,7 @@ struct judge {
 	char why[700];
 };
 
-static struct want *judge_want(struct judge *j, const char *name, const char *tag, uint64_t number)
+static inline struct want *judge_want(struct judge *j, const char *name, const char *tag, uint64_t number)
 {
 	for (size_t i = 0; i < j->nr_wants; i++) {
 		struct want *w = &j->wants[i];
@@ -69,7 +69,7 @@ static struct want *judge_want(struct judge *j, const char *name, const char *ta
 	return w;
 }
 
-static unsigned judge_content(struct judge *j, const char *path)
+static inline unsigned judge_content(struct judge *j, const char *path)
 {
 	for (size_t i = 0; i < j->nr_contents; i++)
 		if (!strcmp(j->contents[i].path, path))
@@ -82,7 +82,7 @@ static unsigned judge_content(struct judge *j, const char *path)
 	return (unsigned)j->nr_contents - 1;
 }
 
-static void judge_allow(struct want *w, uint64_t number, unsigned file)
+static inline void judge_allow(struct want *w, uint64_t number, unsigned file)
 {
 	if (w->nr == MAX_CONTENTS)
 		fs_die("'%s' may be more than %u things", w->name, MAX_CONTENTS);
@@ -91,7 +91,7 @@ static void judge_allow(struct want *w, uint64_t number, unsigned file)
 }
 
 /* judge_expect - one line */
-static void judge_expect(struct judge *j, const char *line)
+static inline void judge_expect(struct judge *j, const char *line)
 {
 	char word[16], name[REPO_NAME_SIZE], third[REPO_NAME_SIZE], rest[FS_PATH] = "";
 
@@ -108,8 +108,8 @@ static void judge_expect(struct judge *j, const char *line)
 		judge_allow(w, meant, is_tag ? 0 : judge_content(j, rest));
 }
 
-static bool judge_wrong(struct judge *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-static bool judge_wrong(struct judge *j, const char *fmt, ...)
+static inline bool judge_wrong(struct judge *j, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static inline bool judge_wrong(struct judge *j, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -119,7 +119,7 @@ static bool judge_wrong(struct judge *j, const char *fmt, ...)
 	return false;
 }
 
-static void judge_begin(struct judge *j)
+static inline void judge_begin(struct judge *j)
 {
 	struct err e = ERR_INIT;
 
@@ -131,7 +131,7 @@ static void judge_begin(struct judge *j)
 }
 
 /* All of a version into j->disk. */
-static bool read_version(struct judge *j, struct img_reader *reader, uint64_t *ret_len, struct err *e)
+static inline bool read_version(struct judge *j, struct img_reader *reader, uint64_t *ret_len, struct err *e)
 {
 	const struct img_manifest *m = img_reader_manifest(reader);
 	struct img_record rec;
@@ -157,7 +157,7 @@ static bool read_version(struct judge *j, struct img_reader *reader, uint64_t *r
 }
 
 /* Is a number in the set of what was proved? Puts it there when asked. */
-static bool is_proved(struct judge *j, uint64_t key, bool put)
+static inline bool is_proved(struct judge *j, uint64_t key, bool put)
 {
 	if (j->nr_proved * 2 >= j->proved_room) {
 		uint64_t *old = j->proved, room = j->proved_room;
@@ -182,7 +182,7 @@ static bool is_proved(struct judge *j, uint64_t key, bool put)
 	return was;
 }
 
-static uint64_t hash_of_file(const struct fs_state *s, const char *path)
+static inline uint64_t hash_of_file(const struct fs_state *s, const char *path)
 {
 	struct fs_file key;
 
@@ -192,7 +192,7 @@ static uint64_t hash_of_file(const struct fs_state *s, const char *path)
 }
 
 /* Of all bytes that a version is made of. */
-static uint64_t version_key(const struct fs_state *s, const char *path, const struct img_locations *l)
+static inline uint64_t version_key(const struct fs_state *s, const char *path, const struct img_locations *l)
 {
 	uint64_t h = hash_of_file(s, path);
 	char pack[64];
@@ -211,7 +211,7 @@ static uint64_t version_key(const struct fs_state *s, const char *path, const st
  * @s: what the folder holds, so that a version whose bytes are the same as in an earlier state need not be read again; NULL: read it
  * @list: NULL, or gets a "have" line
  */
-static bool judge_version(struct judge *j, const struct repo *r, const struct repo_version *v, const struct fs_state *s, FILE *list)
+static inline bool judge_version(struct judge *j, const struct repo *r, const struct repo_version *v, const struct fs_state *s, FILE *list)
 {
 	struct want *w = judge_want(j, v->name, "", v->number);
 	struct err e = ERR_INIT;
@@ -246,7 +246,7 @@ static bool judge_version(struct judge *j, const struct repo *r, const struct re
 	return judge_wrong(j, "version %llu of '%s' holds something else", (unsigned long long)v->number, v->name);
 }
 
-static bool judge_tag(struct judge *j, const struct repo_tag *t, const struct repo_version *versions, size_t nr)
+static inline bool judge_tag(struct judge *j, const struct repo_tag *t, const struct repo_version *versions, size_t nr)
 {
 	struct want *w = judge_want(j, t->name, t->tag, 0);
 	bool is_there = false, is_allowed = false;
@@ -261,7 +261,7 @@ static bool judge_tag(struct judge *j, const struct repo_tag *t, const struct re
 	return is_there || judge_wrong(j, "the tag '%s' of '%s' means version %llu, which is not there", t->tag, t->name, (unsigned long long)t->number);
 }
 
-static bool judge_names(struct judge *j, const struct repo *r, const struct fs_state *s, FILE *list)
+static inline bool judge_names(struct judge *j, const struct repo *r, const struct fs_state *s, FILE *list)
 {
 	AUTO_FREE struct repo_version *versions = NULL;
 	AUTO_FREE struct repo_tag *tags = NULL;
@@ -290,7 +290,7 @@ static bool judge_names(struct judge *j, const struct repo *r, const struct fs_s
 }
 
 /* judge_repo - false: j->why says what is wrong. @check: let repo_check() look too */
-static bool judge_repo(struct judge *j, const char *dir, const struct fs_state *s, bool check, FILE *list)
+static inline bool judge_repo(struct judge *j, const char *dir, const struct fs_state *s, bool check, FILE *list)
 {
 	struct err e = ERR_INIT;
 	AUTO(repo) struct repo *r = repo_open(dir, &e);
