@@ -76,7 +76,15 @@ $(PRELOADS): $(B)/tests/tools/%.so: tests/preload/%.c
 	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
 
 # The same fuzz targets with libFuzzer's engine; everything is compiled anew, instrumented.
-$(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
+build/engine/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ $<)
+	$(Q)clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined $(PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+
+build/engine/libcalco.a: $(LIB_SRC:%.c=build/engine/obj/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(ENGINES): build/engine/%: tests/fuzz/%.c build/engine/libcalco.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ $@)
 	$(Q)clang $(CPPFLAGS) -DFUZZ_ENGINE -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined $(PKG_CFLAGS) -pthread -o $@ $^ $(PKG_LIBS)

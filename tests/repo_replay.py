@@ -283,7 +283,7 @@ def main(calco, tools, folder, states, seed):
     c.pairs()
     while c.sums[0] < int(states):
         c.round()
-        if c.logs % 100 == 0:
+        if c.logs % 10 == 0:
             print(f"... {c.logs} logs, {c.sums[0]} states", flush=True)
     print(f"{c.logs} logs ({c.kills} commands killed), {c.sums[1]} records, {c.sums[0]} different states: nothing lost, nothing half; "
           f"{c.sums[2]} versions opened, {c.sums[3]} read to the end and compared, {c.sums[4]} checks, work went on in {c.continued}")
