@@ -121,10 +121,10 @@ check-docs: $(PROGRAM) ## manual pages are clean; options, help, manual and comp
 unit: $(UNITS) ## build and run the unit tests only; SAN=address,undefined or SAN=thread for sanitizers
 	$(Q)printf '%s\n' $(UNITS) | xargs -P "$$(nproc)" -n 1 tests/run-unit.sh
 
-fuzz-replay: $(FUZZERS) ## run every fuzz target over its stored corpus, and over seeds made on the spot
+fuzz-replay: $(FUZZERS) $(PROGRAM) ## run every fuzz target over its stored corpus, and over seeds made on the spot
 	$(Q)for t in $(FUZZERS); do name=$${t##*/fuzz_}; echo "  FUZZ $$t"; seeds=build/seeds/$$name; \
 		if [ -x tests/fuzz/make_$${name}_seeds.sh ] && ! [ -d $$seeds ]; then \
-			tests/fuzz/make_$${name}_seeds.sh $$seeds.new && mv $$seeds.new $$seeds || exit 1; fi; \
+			CALCO=$(CURDIR)/$(PROGRAM) tests/fuzz/make_$${name}_seeds.sh $$seeds.new && mv $$seeds.new $$seeds || exit 1; fi; \
 		for c in tests/fuzz/corpus/$$name $$seeds; do if [ -d $$c ]; then $$t $$c >/dev/null || exit 1; fi; done; done
 
 fuzz: $(ENGINES) ## build the fuzz targets with clang's libFuzzer as build/engine/fuzz_*

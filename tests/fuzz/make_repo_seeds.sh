@@ -6,7 +6,6 @@ set -eu
 root=$(cd "$(dirname "$0")/../.." && pwd)
 calco=${CALCO:-$root/build/calco}
 mkdir -p "$1"
-[ -x "$calco" ] || exit 0
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
 python3 - "$calco" "$tmp" "$1" "${2:-repo}" <<'END'

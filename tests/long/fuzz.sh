@@ -8,7 +8,7 @@ corpus=${FUZZ_CORPUS:-$(mktemp -d)}
 [ -n "${FUZZ_CORPUS:-}" ] || trap 'rm -rf "$corpus"' EXIT
 
 tests/deps.sh fuzz
-make --no-print-directory fuzz
+make --no-print-directory all fuzz
 for engine in build/engine/fuzz_*; do
 	name=${engine##*/fuzz_}
 	[[ -z ${FUZZ_ONLY:-} || " $FUZZ_ONLY " == *" $name "* ]] || continue
