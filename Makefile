@@ -73,10 +73,18 @@ PRELOADS := $(patsubst tests/preload/%.c,$(B)/tests/tools/%.so,$(wildcard tests/
 $(PRELOADS): $(B)/tests/tools/%.so: tests/preload/%.c
 	@mkdir -p $(@D)
 	$(call say,SO   $@)
-	$(Q)$(CC) -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
+	$(Q)$(CC) -I. -D_GNU_SOURCE -std=gnu11 $(WARN) -Wno-missing-prototypes -O2 -g -shared -fPIC -o $@ $<
 
 # The same fuzz targets with libFuzzer's engine; everything is compiled anew, instrumented.
-$(ENGINES): build/engine/%: tests/fuzz/%.c $(LIB_SRC)
+build/engine/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(call say,FUZZ $<)
+	$(Q)clang $(CPPFLAGS) -std=gnu11 -O1 -g -fsanitize=fuzzer-no-link,address,undefined $(PKG_CFLAGS) -pthread -MMD -MP -c -o $@ $<
+
+build/engine/libcalco.a: $(LIB_SRC:%.c=build/engine/obj/%.o)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(ENGINES): build/engine/%: tests/fuzz/%.c build/engine/libcalco.a
 	@mkdir -p $(@D)
 	$(call say,FUZZ $@)
 	$(Q)clang $(CPPFLAGS) -DFUZZ_ENGINE -std=gnu11 -O1 -g -fsanitize=fuzzer,address,undefined $(PKG_CFLAGS) -pthread -o $@ $^ $(PKG_LIBS)
@@ -108,14 +116,15 @@ check-code: $(PROGRAM) ## the rules that a program can check: includes, globals,
 check-docs: $(PROGRAM) ## manual pages are clean; options, help, manual and completion agree
 	$(Q)tests/check-man.sh $(MAN)
 	$(Q)tests/check-options.sh $(PROGRAM)
+	$(Q)tests/check-reasons.py
 
 unit: $(UNITS) ## build and run the unit tests only; SAN=address,undefined or SAN=thread for sanitizers
 	$(Q)printf '%s\n' $(UNITS) | xargs -P "$$(nproc)" -n 1 tests/run-unit.sh
 
-fuzz-replay: $(FUZZERS) ## run every fuzz target over its stored corpus, and over seeds made on the spot
+fuzz-replay: $(FUZZERS) $(PROGRAM) ## run every fuzz target over its stored corpus, and over seeds made on the spot
 	$(Q)for t in $(FUZZERS); do name=$${t##*/fuzz_}; echo "  FUZZ $$t"; seeds=build/seeds/$$name; \
 		if [ -x tests/fuzz/make_$${name}_seeds.sh ] && ! [ -d $$seeds ]; then \
-			tests/fuzz/make_$${name}_seeds.sh $$seeds.new && mv $$seeds.new $$seeds || exit 1; fi; \
+			CALCO=$(CURDIR)/$(PROGRAM) tests/fuzz/make_$${name}_seeds.sh $$seeds.new && mv $$seeds.new $$seeds || exit 1; fi; \
 		for c in tests/fuzz/corpus/$$name $$seeds; do if [ -d $$c ]; then $$t $$c >/dev/null || exit 1; fi; done; done
 
 fuzz: $(ENGINES) ## build the fuzz targets with clang's libFuzzer as build/engine/fuzz_*

@@ -29,6 +29,8 @@ int err_set(struct err *e, enum err_code code, int sys_errno, const char *fmt, .
 	va_end(ap);
 	if (sys_errno)
 		append_errno(e, sys_errno);
+	if (sys_errno == ENOSPC || sys_errno == EDQUOT) /* wherever it is met, a program can tell it from a broken disk */
+		err_reason(e, "no-space");
 	return -1;
 }
 
@@ -37,6 +39,8 @@ int err_wrap(struct err *e, const char *fmt, ...)
 	char old[sizeof(e->msg)];
 	va_list ap;
 
+	if (e->code == ERR_STOPPED) /* "reading $LogFile: stopped" looks as if that had failed */
+		return -1;
 	memcpy(old, e->msg, sizeof(old));
 	va_start(ap, fmt);
 	vsnprintf(e->msg, sizeof(e->msg), fmt, ap);

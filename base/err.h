@@ -36,12 +36,13 @@ struct err {
  * err_set - replace *e by a new error
  * @sys_errno: 0, or an errno value whose text is appended (": No space left on device")
  *
- * Always returns -1, so that a caller can write "return err_set(...)". The hint and the reason are cleared.
+ * Always returns -1, so that a caller can write "return err_set(...)". The hint and the reason are cleared; with ENOSPC and EDQUOT the
+ * reason is "no-space".
  */
 int err_set(struct err *e, enum err_code code, int sys_errno, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
 
-/* err_wrap - put context in front of the message ("reading 'x': ..."). Always returns -1. */
+/* err_wrap - put context in front of the message ("reading 'x': ..."), but of none that says that the user stopped the job. Always returns -1. */
 int err_wrap(struct err *e, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* err_hint - set the hint. Always returns -1. */

@@ -14,7 +14,7 @@
 struct progress {
 	/*
 	 * Called from the thread that runs the job, often (once a batch): the listener limits its own rate.
-	 * @phase: one stable word: "plan", "capture", "disarm", "write", "discard", "flush", "read-back", "arm", "verify"
+	 * @phase: one stable word: "plan", "capture", "scan", "disarm", "write", "discard", "flush", "read-back", "arm", "verify"
 	 * @done, @total: bytes of used data in this phase; total 0: not known
 	 */
 	void (*update)(void *arg, const char *phase, uint64_t done, uint64_t total);

@@ -3,7 +3,9 @@
 #include "cmd/access.h"
 
 #include "base/arith.h"
+#include "base/hex.h"
 #include "cmd/out.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/image/keys.h"
 #include "imager/image/manifest.h"
@@ -35,7 +37,7 @@ static int read_all(struct access *x, const struct access_args *args, struct err
 		return err_nomem(e, "the signers");
 	t->signers = (const uint8_t(*)[CRYPT_KEY_SIZE])x->signers;
 	for (; t->nr_signers < args->require_signer.nr; t->nr_signers++)
-		if (key_read_signer(args->require_signer.items[t->nr_signers], x->signers[t->nr_signers], e) < 0)
+		if (key_read_signer(args->require_signer.items[t->nr_signers], x->signers[t->nr_signers], &signals_only, e) < 0)
 			return err_wrap(e, "--require-signer");
 	t->min_version = args->min_version.n;
 	if (!args->lineage)
@@ -46,7 +48,7 @@ static int read_all(struct access *x, const struct access_args *args, struct err
 
 static int read_key(const char *path, bool may_seal, struct key *ret, struct err *e)
 {
-	if (key_read(path, ret, e) < 0)
+	if (key_read(path, ret, &signals_only, e) < 0)
 		return err_wrap(e, "--key");
 	if (ret->kind == KEY_SIGN_SECRET || ret->kind == KEY_SIGN_PUBLIC) {
 		err_set(e, ERR_USAGE, 0, "--key: '%s' is for signatures, it does not encrypt (%s)", path, key_kind_name(ret->kind));
@@ -69,7 +71,7 @@ int access_keys(struct access *x, const struct opt_list *files, const char *pass
 	for (; k->nr_keys < files->nr; k->nr_keys++)
 		if (read_key(files->items[k->nr_keys], may_seal, &x->keys[k->nr_keys], e) < 0)
 			return -1;
-	if (passphrase_file && key_passphrase(passphrase_file, &x->passphrase, &k->passphrase_len, e) < 0)
+	if (passphrase_file && key_passphrase(passphrase_file, &x->passphrase, &k->passphrase_len, &signals_only, e) < 0)
 		return err_wrap(e, "--passphrase-file");
 	k->passphrase = x->passphrase;
 	return 0;
@@ -150,7 +152,7 @@ static void show_signer(struct out *o, const struct img_signer *s, bool is_trust
 	memcpy(k.public_bytes, s->key, sizeof(k.public_bytes));
 	if (key_fingerprint(&k, fingerprint, &ignored) < 0 || key_base64(&k, base64, &ignored) < 0)
 		return;
-	text_hex(fingerprint, sizeof(fingerprint), hex);
+	hex_of(fingerprint, sizeof(fingerprint), hex);
 	out_line(o, "  signed by    %s%s, %s", hex, s->root ? s->core ? "" : " (not in the head: a pipe cannot be judged)" : " (the head only)",
 		is_trusted ? "a required signer" : "whoever that is: present, not trusted");
 	out_object(o, NULL);

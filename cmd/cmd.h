@@ -80,7 +80,7 @@ struct cmd {
 
 /* All subcommands, NULL-terminated, in the order of --help. */
 extern const struct cmd *const cmds[];
-extern const struct cmd cmd_capture, cmd_restore, cmd_verify, cmd_undo, cmd_info, cmd_ls, cmd_disks, cmd_repo, cmd_key, cmd_sign;
+extern const struct cmd cmd_capture, cmd_restore, cmd_refresh, cmd_verify, cmd_undo, cmd_info, cmd_ls, cmd_disks, cmd_repo, cmd_key, cmd_sign;
 
 /* cmd_find - by name; NULL and ERR_USAGE with the nearest name as hint */
 const struct cmd *cmd_find(const char *name, struct err *e);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco capture: disks become one image. */
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
@@ -8,6 +9,7 @@
 #include "cmd/out.h"
 #include "cmd/progress_ui.h"
 #include "cmd/show.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/disk/guard.h"
 #include "imager/image/keys.h"
@@ -80,7 +82,8 @@ static int split_operands(const struct invocation *inv, bool dry_run, size_t *re
 	*ret_image = inv->operands[*ret_nr_disks];
 	if (!stat(*ret_image, &st) && (S_ISBLK(st.st_mode) || S_ISDIR(st.st_mode))) {
 		err_set(e, ERR_USAGE, 0, "the image '%s' would be a %s", *ret_image, S_ISDIR(st.st_mode) ? "folder" : "disk");
-		return err_hint(e, "the image comes last and is a file: calco capture DISK... lab.calco");
+		return err_hint(e, S_ISDIR(st.st_mode) ? "the image comes last and is a file (lab.calco), or a version in a repository: %.120s::NAME"
+								: "the image comes last and is a file: calco capture DISK... lab.calco", *ret_image);
 	}
 	if (image_is_pipe(*ret_image) && !dry_run && isatty(STDOUT_FILENO)) {
 		err_set(e, ERR_USAGE, 0, "'-' writes the image to standard output, which is a terminal");
@@ -160,10 +163,17 @@ static void report_json(struct out *out, const struct capture_options *o, const 
 	out_u64(out, "recovered_bytes", NULL, r->recovered_bytes);
 	show_ranges_json(out, r->manifest, "recovered_ranges", r->recovered, r->nr_recovered);
 	out_u64(out, "differing_chunks", NULL, r->nr_differing);
+	out_str(out, "unfinished_restore", NULL, r->unfinished[0] ? r->unfinished : NULL);
 	out_seconds(out, "seconds", NULL, r->seconds);
 	show_layout_json(out, r->manifest);
 	show_encryption(out, r->manifest);
 	show_signers(out, r->manifest, NULL);
+}
+
+static void tell_unfinished(struct out *out, const struct capture_result *r)
+{
+	if (r->unfinished[0])
+		out_line(out, "  note: a restore to this disk was cut short (see 'calco undo --list'): this is neither the old disk nor the new one");
 }
 
 static void report_plan(struct out *out, const struct capture_result *r)
@@ -171,6 +181,7 @@ static void report_plan(struct out *out, const struct capture_result *r)
 	char used[32];
 
 	show_layout(out, r->manifest);
+	tell_unfinished(out, r);
 	size_format(r->used_bytes, used);
 	out_line(out, "would read and store %s in %llu chunks, before compression; nothing was written", used,
 		(unsigned long long)r->nr_chunks);
@@ -217,8 +228,9 @@ static void report_text(struct out *out, const struct capture_options *o, const 
 	out_line(out, "captured '%s' version %llu%s", m->name, (unsigned long long)m->version,
 		r->bad_bytes ? ", with unreadable sectors" : "");
 	show_layout(out, m);
+	tell_unfinished(out, r);
 	report_sizes(out, o, r);
-	out_line(out, "  root         %.16s", text_hex(m->root, IMG_ID_SIZE, root));
+	out_line(out, "  root         %.16s", hex_of(m->root, IMG_ID_SIZE, root));
 	if (m->seal)
 		show_encryption(out, m);
 	if (m->nr_signers)
@@ -244,6 +256,8 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 	progress_ui_open(&ui, mode);
 	int ret = capture_run(o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
+	if (!ret && !o->dry_run)
+		inv->out->done = "the image is complete";
 	if (r.manifest && (!ret || e->code == ERR_PARTIAL)) {
 		if (inv->out->is_json)
 			report_json(inv->out, o, &r);
@@ -257,7 +271,7 @@ static int capture(struct invocation *inv, const struct capture_options *o, enum
 
 static int read_signer(const char *path, struct key *ret, struct err *e)
 {
-	if (key_read(path, ret, e) < 0)
+	if (key_read(path, ret, &signals_only, e) < 0)
 		return err_wrap(e, "--sign");
 	if (ret->kind == KEY_SIGN_SECRET)
 		return 0;

@@ -109,6 +109,18 @@ static char *mounts_text(const struct dev_part *p, char *out, size_t size)
 	return out;
 }
 
+/* What the partition table says that it is for is no content: "- (Linux filesystem)". */
+static char *content_text(const struct dev_part *p, char *out, size_t size)
+{
+	char type[100];
+
+	if (p->content[0])
+		return text_cut(p->content, LABEL_WIDTH, out, size);
+	text_cut(p->type, LABEL_WIDTH, type, sizeof(type));
+	snprintf(out, size, "-%s%s%s", type[0] ? " (" : "", type, type[0] ? ")" : "");
+	return out;
+}
+
 /* Labels and names are cut, so that a line fits on a terminal in all but odd cases; JSON has all of them. */
 static void show_parts(struct out *o, const struct dev_parts *parts)
 {
@@ -124,7 +136,7 @@ static void show_parts(struct out *o, const struct dev_parts *parts)
 		const struct dev_part *p = &parts->list[i];
 		out_cell_u64(&t, p->number);
 		out_cell_bytes(&t, p->size);
-		out_cell_str(&t, text_cut(p->content[0] ? p->content : p->type[0] ? p->type : "unknown", LABEL_WIDTH, text, sizeof(text)));
+		out_cell_str(&t, content_text(p, text, sizeof(text)));
 		out_cell_str(&t, text_cut(p->label, LABEL_WIDTH, text, sizeof(text)));
 		out_cell_str(&t, text_cut(p->name, LABEL_WIDTH, text, sizeof(text)));
 		out_cell_str(&t, mounts_text(p, text, sizeof(text)));

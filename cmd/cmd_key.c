@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco key: make a key, show what is public of one. */
+#include "base/hex.h"
 #include "cmd/cmd.h"
 #include "cmd/out.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/image/keys.h"
 
@@ -43,7 +45,7 @@ static int show(struct out *out, const char *path, const char *public_path, cons
 	out_str(out, "public_file", "public", public_path);
 	out_str(out, "kind", "kind", key_kind_name(k->kind));
 	out_bool(out, "secret", NULL, key_is_secret(k));
-	out_str(out, "fingerprint", "fingerprint", text_hex(fingerprint, sizeof(fingerprint), hex));
+	out_str(out, "fingerprint", "fingerprint", hex_of(fingerprint, sizeof(fingerprint), hex));
 	out_str(out, "comment", "comment", k->comment[0] ? k->comment : NULL);
 	out_str(out, "public", NULL, line[0] ? line : NULL);
 	if (line[0])
@@ -95,6 +97,7 @@ static int make(struct invocation *inv, const char *path, struct err *e)
 		unlink(path);
 		return -1;
 	}
+	inv->out->done = "the key is made";
 	if (show(inv->out, path, has_public ? public_path : NULL, &k, e) < 0)
 		return -1;
 	say_what_next(inv->out, path, &k);
@@ -111,7 +114,7 @@ static int run(struct invocation *inv, struct err *e)
 		err_set(e, ERR_USAGE, 0, "'calco key' does not know '%s'", inv->operands[0]);
 		return err_hint(e, "calco key new FILE, or calco key show FILE");
 	}
-	if (key_read(inv->operands[1], &k, e) < 0)
+	if (key_read(inv->operands[1], &k, &signals_only, e) < 0)
 		return -1;
 	return show(inv->out, inv->operands[1], NULL, &k, e);
 }

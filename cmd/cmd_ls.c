@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco ls: the images of a folder, and whether they are complete. */
 #include "base/auto.h"
+#include "base/hex.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/out.h"
@@ -84,7 +85,7 @@ static void row_of_image(struct out_table *t, const char *file, uint64_t size, c
 	out_cell_bytes(t, disk_bytes);
 	out_cell_bytes(t, show_stored_bytes(m, -1));
 	out_cell_bytes(t, size);
-	out_cell_str(t, m->has_root ? text_hex(m->root, IMG_ID_SIZE, text) : NULL);
+	out_cell_str(t, m->has_root ? hex_of(m->root, IMG_ID_SIZE, text) : NULL);
 	out_cell_none(t);
 }
 

@@ -15,6 +15,8 @@ static const struct opt options[] = {
 		.help = "prune: also take away what interrupted captures left" },
 	{ .name = "read-data", .kind = OPT_FLAG, .offset = offsetof(struct repo_args, read_data),
 		.help = "check: unpack every record and compute its id, instead of checksums only" },
+	{ .name = "heal", .kind = OPT_FLAG, .offset = offsetof(struct repo_args, heal),
+		.help = "check: let versions use other records with the same content in place of damaged ones" },
 	{ .name = "rebuild-index", .kind = OPT_FLAG, .offset = offsetof(struct repo_args, rebuild_index),
 		.help = "check: write anew what follows from the records" },
 	{ .name = "sample", .kind = OPT_NUMBER, .offset = offsetof(struct repo_args, sample), .value = "PERCENT",
@@ -45,15 +47,16 @@ static const struct verb {
 	const char *behind; /* the folder, for the hint */
 	size_t min, max;
 	unsigned options;   /* enum repo_option */
+	const char *done;   /* see struct out; NULL: it only reports */
 	int (*run)(struct invocation *inv, struct err *e);
 } verbs[] = {
-	{ .name = "init", .behind = "", .run = repo_verb_init },
+	{ .name = "init", .behind = "", .done = "the repository is made", .run = repo_verb_init },
 	{ .name = "list", .behind = " [NAME]", .max = 1, .run = repo_verb_list },
 	{ .name = "show", .behind = " NAME[@N]", .min = 1, .max = 1, .run = repo_verb_show },
-	{ .name = "tag", .behind = " NAME[@N] TAG", .min = 2, .max = 2, .options = FOR_DELETE, .run = repo_verb_tag },
-	{ .name = "rm", .behind = " NAME@N...", .min = 1, .max = 64, .options = FOR_DRY_RUN, .run = repo_verb_rm },
-	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .run = repo_verb_prune },
-	{ .name = "check", .behind = "", .options = FOR_CHECK, .run = repo_verb_check },
+	{ .name = "tag", .behind = " NAME[@N] TAG", .min = 2, .max = 2, .options = FOR_DELETE, .done = "the tag is changed", .run = repo_verb_tag },
+	{ .name = "rm", .behind = " NAME@N...", .min = 1, .max = 64, .options = FOR_DRY_RUN, .done = "the versions are removed", .run = repo_verb_rm },
+	{ .name = "prune", .behind = "", .options = FOR_DRY_RUN | FOR_PRUNE, .done = "the prune is complete", .run = repo_verb_prune },
+	{ .name = "check", .behind = "", .options = FOR_CHECK, .done = "nothing wrong was found", .run = repo_verb_check },
 	{ .name = "stats", .behind = "", .run = repo_verb_stats },
 	{ .name = "keys", .behind = "", .options = FOR_KEYS, .run = repo_verb_keys },
 };
@@ -70,6 +73,7 @@ static int check_options(const struct verb *v, const struct repo_args *a, struct
 		{ "max-unused", a->max_unused.given, FOR_PRUNE },
 		{ "unfinished", a->unfinished, FOR_PRUNE },
 		{ "read-data", a->read_data, FOR_CHECK },
+		{ "heal", a->heal, FOR_CHECK },
 		{ "rebuild-index", a->rebuild_index, FOR_CHECK },
 		{ "sample", a->sample.given, FOR_CHECK },
 		{ "time-limit", a->time_limit.given, FOR_CHECK },
@@ -96,7 +100,10 @@ static int run(struct invocation *inv, struct err *e)
 			err_set(e, ERR_USAGE, 0, "repo %s: wrong number of operands", v->name);
 			return err_hint(e, "calco repo %s DIR%s", v->name, v->behind);
 		}
-		return check_options(v, inv->args, e) < 0 ? -1 : v->run(inv, e);
+		if (check_options(v, inv->args, e) < 0 || v->run(inv, e) < 0)
+			return -1;
+		inv->out->done = ((const struct repo_args *)inv->args)->dry_run ? NULL : v->done;
+		return 0;
 	}
 	err_set(e, ERR_USAGE, 0, "repo: there is no verb '%s'", word);
 	return err_hint(e, "calco repo --help lists them");

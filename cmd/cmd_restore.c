@@ -8,6 +8,7 @@
 #include "cmd/operands.h"
 #include "cmd/out.h"
 #include "cmd/progress_ui.h"
+#include "cmd/restore_cmd.h"
 #include "cmd/restore_plan.h"
 #include "cmd/show.h"
 #include "cmd/signals.h"
@@ -22,37 +23,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct restore_args {
-	struct common_args common;
-	struct access_args access;
-	bool no_verify, yes, dry_run;
-	const char *only, *state;
-	unsigned scrub; /* enum scrub, in the order of the option's words */
-	struct opt_number threads, sector_size;
-	struct opt_list confirm, as_is;
-};
-
-#define FIELD(f) offsetof(struct restore_args, f)
 static const struct opt options[] = {
-	{ .name = "confirm", .kind = OPT_LIST, .offset = FIELD(confirm), .value = "TEXT",
-		.help = "overwrite a disk that holds data: the last 4 characters of its serial, or what 'calco disks' says; once for each that needs it" },
-	{ .name = "yes", .kind = OPT_FLAG, .offset = FIELD(yes), .help = "do not ask; enough for a target that holds nothing" },
-	{ .name = "only", .kind = OPT_TEXT, .offset = FIELD(only), .value = "VOL",
-		.help = "write only this volume (partition number, label, UUID or GPT name)" },
-	{ .name = "no-verify", .kind = OPT_FLAG, .offset = FIELD(no_verify), .help = "flush, but do not read back what was written" },
-	{ .name = "sector-size", .kind = OPT_SIZE, .offset = FIELD(sector_size), .value = "SIZE",
-		.help = "sector size of targets that are plain files (default: that of the image's disk)", .min = 512, .max = 4096 },
-	{ .name = "as-is", .kind = OPT_LIST, .offset = FIELD(as_is), .value = "VOL",
-		.help = "write this volume unchanged, though it may not work with the target's sector size" },
-	{ .name = "scrub", .kind = OPT_CHOICE, .offset = FIELD(scrub), .value = "discard|zero|none",
-		.help = "what becomes of space the image does not use (default discard)" },
-	OPT_KEYS(struct restore_args),
-	OPT_TRUST(struct restore_args),
-	{ .name = "state", .kind = OPT_TEXT, .offset = FIELD(state), .value = "FILE",
-		.help = "where the bytes are saved that are cleared first" },
-	{ .name = "threads", .kind = OPT_NUMBER, .offset = FIELD(threads), .value = "N",
-		.help = "decompressing threads (default: one per core)", .min = 1, .max = 1024 },
-	{ .name = "dry-run", .kind = OPT_FLAG, .offset = FIELD(dry_run), .help = "show the plan, write nothing" },
+	OPT_RESTORE,
+	{ .name = "dry-run", .kind = OPT_FLAG, .offset = RESTORE_FIELD(dry_run), .help = "show the plan, write nothing" },
 	OPT_PROGRESS,
 	OPT_JSON,
 	{ .name = NULL },
@@ -78,6 +51,42 @@ static void volume_json(struct out *out, const struct img_manifest *m, size_t re
 	out_str(out, "volume", NULL, what[0] ? what : NULL);
 }
 
+/* What was found, and what it takes; in a dry run, would take. */
+static void refresh_json(struct out *out, const struct restore_result *r)
+{
+	out_bool(out, "is_same", NULL, r->is_same);
+	out_u64(out, "scanned_bytes", NULL, r->scanned_bytes);
+	out_u64(out, "differing_chunks", NULL, r->differing_chunks);
+	out_u64(out, "fetched_bytes", NULL, r->fetched_bytes);
+	out_u64(out, "changed_bytes", NULL, r->written_bytes);
+	out_u64(out, "zeroed_bytes", NULL, r->zeroed_bytes);
+}
+
+static void refresh_text(struct out *out, const struct restore_result *r)
+{
+	char scanned[32], zeroed[32], fetched[32];
+
+	size_format(r->scanned_bytes, scanned);
+	size_format(r->fetched_bytes, fetched);
+	size_format(r->zeroed_bytes, zeroed);
+	out_line(out, "  compared     %s, %llu chunk%s of 256 KiB differ%s", scanned, (unsigned long long)r->differing_chunks,
+		r->differing_chunks == 1 ? "" : "s", r->differing_chunks == 1 ? "s" : "");
+	if (r->fetched_bytes)
+		out_line(out, "  fetched      %s of the image", fetched);
+	if (r->zeroed_bytes)
+		out_line(out, "  made zero    %s", zeroed);
+}
+
+/* A dry run has looked at the target, too. */
+static void foreseen_text(struct out *out, const struct restore_result *r)
+{
+	char written[32];
+
+	size_format(r->written_bytes, written);
+	refresh_text(out, r);
+	out_line(out, "  to write     %s", r->is_same ? "nothing, it is the same" : written);
+}
+
 static void report_json(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
 {
 	out_result(out);
@@ -90,6 +99,8 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 		show_identity(out, r->manifest);
 	if (r->manifest)
 		show_signers(out, r->manifest, o->access);
+	if (o->refresh)
+		refresh_json(out, r);
 	if (o->dry_run)
 		return;
 	out_u64(out, "written_bytes", NULL, r->written_bytes);
@@ -99,20 +110,27 @@ static void report_json(struct out *out, const struct restore_options *o, const 
 	out_bool(out, "read_back", NULL, !o->no_verify);
 	out_bool(out, "resized_table", NULL, r->resized_table);
 	out_str(out, "state_file", NULL, r->state_file[0] ? r->state_file : NULL);
+	const char *aside = r->set_aside[0] ? r->set_aside : t->set_aside;
+	out_str(out, "set_aside", NULL, aside[0] ? aside : NULL);
 	out_seconds(out, "seconds", NULL, r->seconds);
 }
 
 static void report_text(struct out *out, const struct restore_options *o, const struct targets *t, const struct restore_result *r)
 {
+	const char *did = !o->refresh ? "restored" : r->is_same ? "nothing to do:" : "refreshed", *to = !o->refresh ? "to" : r->is_same ? "is on" : "on";
 	char size[32], seconds[32], what[256] = "";
 
 	if (t->only_region != SIZE_MAX)
 		img_describe_region(r->manifest, t->only_region, what, sizeof(what));
 	for (size_t i = 0; i < t->nr; i++)
-		out_line(out, "restored %s%s'%s' version %llu to %s", what, what[0] ? " of " : "", r->manifest->name,
-			(unsigned long long)r->manifest->version, t->list[i].path);
+		out_line(out, "%s %s%s'%s' version %llu %s %s", did, what, what[0] ? " of " : "", r->manifest->name,
+			(unsigned long long)r->manifest->version, to, t->list[i].path);
 	if (o->access && o->access->trust.nr_signers)
 		show_signers(out, r->manifest, o->access);
+	if (o->refresh)
+		refresh_text(out, r);
+	if (r->is_same)
+		return;
 	size_format(r->written_bytes, size);
 	out_line(out, "  written      %s in %s", size, text_duration(r->seconds, seconds));
 	size_format(r->verified_bytes, size);
@@ -152,12 +170,16 @@ static int dry_run(struct invocation *inv, const struct restore_options *o, stru
 		t->nr_changes = r.nr_changes;
 	}
 	if (!ret) {
-		struct restore_result shown = { .manifest = r.manifest ? r.manifest : (struct img_manifest *)m, .changes = t->changes,
-			.nr_changes = t->nr_changes };
+		struct restore_result shown = r;
+		shown.manifest = r.manifest ? r.manifest : (struct img_manifest *)m;
+		shown.changes = t->changes;
+		shown.nr_changes = t->nr_changes;
 		if (inv->out->is_json)
 			report_json(inv->out, o, t, &shown);
 		else
 			restore_plan_text(inv->out, shown.manifest, t, true);
+		if (!inv->out->is_json && o->refresh)
+			foreseen_text(inv->out, &shown);
 		out_line(inv->out, "nothing was written");
 	}
 	free(r.changes);
@@ -171,14 +193,17 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 	struct restore_result r = { .manifest = NULL };
 	struct progress_ui ui;
 
-	if (targets_create(t, e) < 0)
-		return -1;
 	progress_ui_open(&ui, a->common.progress);
-	int ret = restore_run(o, &r, &ui.progress, e);
-	for (size_t i = 0; ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
+	int ret = targets_create(t, &ui.progress, e);
+	bool created = !ret;
+	if (created)
+		ret = restore_run(o, &r, &ui.progress, e);
+	for (size_t i = 0; created && ret < 0 && strcmp(e->reason, "replaced") && i < t->nr; i++)
 		if (t->list[i].kind != TARGET_EXISTS)
 			progress_notice(&ui.progress, "the file '%s' was made by this command and stays there", t->list[i].path);
 	progress_ui_close(&ui);
+	if (!ret)
+		inv->out->done = "the restore is complete";
 	if (!ret)
 		ret = know_volume(o, r.manifest, t, e);
 	if (!ret && inv->out->is_json)
@@ -192,7 +217,7 @@ static int restore(struct invocation *inv, const struct restore_options *o, stru
 
 /* Show the plan and have it confirmed; then do it, or with --dry-run stop there. */
 static int plan_and_run(struct invocation *inv, const struct targets_request *rq, const struct access *access, struct targets *t,
-	struct img_reader **reader, struct err *e)
+	bool is_refresh, struct img_reader **reader, struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct out plan;
@@ -210,6 +235,7 @@ static int plan_and_run(struct invocation *inv, const struct targets_request *rq
 		.sector_size = (uint32_t)a->sector_size.n,
 		.as_is = rq->as_is,
 		.dry_run = a->dry_run,
+		.refresh = is_refresh,
 	};
 
 	if (a->dry_run)
@@ -239,7 +265,28 @@ static int refuse_named_pipe(const char *image, struct err *e)
 	return err_hint(e, "calco restore - DISK... < %.100s", image);
 }
 
-static int run(struct invocation *inv, struct err *e)
+/* What is not there has nothing that could stay. */
+static int refuse_new(const struct targets *t, struct err *e)
+{
+	for (size_t i = 0; i < t->nr; i++) {
+		if (t->list[i].kind == TARGET_EXISTS)
+			continue;
+		err_set(e, ERR_USAGE, 0, "'%s' is %s: there is nothing to refresh", t->list[i].path,
+			t->list[i].kind == TARGET_MISSING ? "not there" : "an empty file");
+		return err_hint(e, "'calco restore' writes an image to a new file");
+	}
+	return 0;
+}
+
+static int refuse_pipe(const char *image, struct err *e)
+{
+	if (!image_is_pipe(image))
+		return 0;
+	err_set(e, ERR_USAGE, 0, "a refresh looks for single pieces of the image, which a pipe cannot give");
+	return err_hint(e, "name the image as a file or in a repository, or use 'calco restore'");
+}
+
+int restore_command(struct invocation *inv, bool is_refresh, struct err *e)
 {
 	const struct restore_args *a = inv->args;
 	struct targets_request rq = {
@@ -258,7 +305,7 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (a->sector_size.given && !is_pow2(a->sector_size.n))
 		return err_set(e, ERR_USAGE, 0, "--sector-size: %llu is not a power of two", (unsigned long long)a->sector_size.n);
-	if (image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
+	if ((is_refresh && refuse_pipe(rq.image, e) < 0) || image_check_pipe(rq.image, e) < 0 || refuse_named_pipe(rq.image, e) < 0)
 		return -1;
 	AUTO(access) struct access *access = access_open(&a->access, e);
 	if (!access)
@@ -272,10 +319,18 @@ static int run(struct invocation *inv, struct err *e)
 		rq.reader = reader;
 	}
 	int ret = targets_check(&rq, &targets, e);
+	targets.is_refresh = is_refresh;
+	if (!ret && is_refresh)
+		ret = refuse_new(&targets, e);
 	if (!ret)
-		ret = plan_and_run(inv, &rq, access, &targets, &reader, e);
+		ret = plan_and_run(inv, &rq, access, &targets, is_refresh, &reader, e);
 	targets_free(&targets);
 	return ret;
+}
+
+static int run(struct invocation *inv, struct err *e)
+{
+	return restore_command(inv, false, e);
 }
 
 const struct cmd cmd_restore = {

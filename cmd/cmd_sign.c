@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco sign: add a signature to a finished image. */
+#include "base/hex.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
 #include "cmd/operands.h"
 #include "cmd/out.h"
+#include "cmd/signals.h"
 #include "cmd/text.h"
 #include "imager/image/sign.h"
+#include "imager/repo/repo.h"
 
 struct sign_args {
 	struct common_args common;
@@ -37,8 +40,8 @@ static int report(struct out *out, const char *image, const struct key *k, const
 		out_line(out, "an earlier signing that was cut short was finished first");
 	out_line(out, r->was_signed ? "already signed: '%s' version %llu, nothing was changed" : "signed: '%s' version %llu", r->name,
 		(unsigned long long)r->version);
-	out_str(out, "fingerprint", "by", text_hex(fingerprint, sizeof(fingerprint), hex));
-	out_line(out, "  root         %.16s", text_hex(r->root, sizeof(r->root), hex));
+	out_str(out, "fingerprint", "by", hex_of(fingerprint, sizeof(fingerprint), hex));
+	out_line(out, "  root         %.16s", hex_of(r->root, sizeof(r->root), hex));
 	if (!r->in_head)
 		out_line(out, "  note: its head has no room for this signature; from a pipe it cannot be required, from a file it can");
 	return 0;
@@ -52,13 +55,16 @@ static int run(struct invocation *inv, struct err *e)
 
 	if (image_is_pipe(inv->operands[0]))
 		return err_set(e, ERR_USAGE, 0, "an image in a pipe cannot be signed; 'calco capture --sign KEY' signs one that goes into a pipe");
-	if (key_read(inv->operands[1], &k, e) < 0)
+	if (repo_is_name(inv->operands[0]))
+		return err_set(e, ERR_USAGE, 0, "a version in a repository cannot be signed afterwards; 'calco capture DISK DIR::NAME --sign KEY' signs a new one");
+	if (key_read(inv->operands[1], &k, &signals_only, e) < 0)
 		return -1;
 	AUTO(access) struct access *access = access_open(&a->access, e);
 	if (!access)
 		return -1;
 	if (img_sign(inv->operands[0], &access->a, &k, &r, e) < 0)
 		return -1;
+	inv->out->done = "the image is signed";
 	return report(inv->out, inv->operands[0], &k, &r, e);
 }
 

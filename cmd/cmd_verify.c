@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* calco verify: is the image whole; does a disk hold what the image says? */
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/access.h"
 #include "cmd/cmd.h"
@@ -68,6 +69,8 @@ static void report_json(struct out *out, const struct verify_options *o, const s
 	out_u64(out, "bad_chunks", NULL, r->nr_bad_chunks);
 	out_u64(out, "checked_bytes", NULL, r->checked_bytes);
 	out_u64(out, "damages_found", NULL, r->nr_damages);
+	if (o->against)
+		out_bool(out, "only_spare", NULL, r->nr_spare && !r->nr_other);
 	out_seconds(out, "seconds", NULL, r->seconds);
 }
 
@@ -98,8 +101,8 @@ static void report_damages(struct out *out, const struct verify_result *r)
 	}
 	out_table_end(&t);
 	if (r->nr_spare && !r->nr_other)
-		out_line(out, "  All of it lies where the file systems hold nothing (journal body, inode tables never used). A disk that was restored has\n"
-			"  zeros there; on the disk that was captured old bytes may stand there, and every file is equal all the same.");
+		out_line(out, "  All of it lies where the file systems hold nothing: the body of a clean journal, inode tables never used. On the disk that\n"
+			"  was captured its own old bytes may stand there, and nothing is wrong. A disk that was restored has zeros there.");
 	if (r->nr_damages > r->nr_kept || (!out->is_json && r->nr_kept > MAX_DAMAGE_LINES))
 		out_line(out, "  and more: %llu places in all%s", (unsigned long long)r->nr_damages,
 			r->nr_kept > MAX_DAMAGE_LINES ? "; --json lists up to 1000" : "");
@@ -122,7 +125,8 @@ static void report_wrong_disks(struct out *out, const struct verify_options *o, 
 {
 	for (size_t i = 0; o->against[i]; i++)
 		if (o->only || !o->against[1] || (i < 64 && r->wrong_disks >> i & 1))
-			out_line(out, "DIFFERENT: %s is not what %s says", o->against[i], image);
+			out_line(out, "DIFFERENT: %s is not what %s says%s", o->against[i], image,
+				r->nr_spare && !r->nr_other ? ", but every file is equal" : "");
 }
 
 static void report_text(struct out *out, const struct verify_options *o, const struct verify_result *r, bool good)
@@ -133,7 +137,7 @@ static void report_text(struct out *out, const struct verify_options *o, const s
 	size_format(r->checked_bytes, checked);
 	text_duration(r->seconds, seconds);
 	if (r->manifest && r->manifest->has_root)
-		text_hex(r->manifest->root, IMG_ID_SIZE, root);
+		hex_of(r->manifest->root, IMG_ID_SIZE, root);
 	if (good && o->against)
 		out_line(out, "equal: %s%s what %s says", o->against[0], o->against[1] ? " and the other disks hold" : " holds", name);
 	else if (good)
@@ -162,6 +166,8 @@ static int verify(struct out *out, const struct verify_options *o, enum progress
 	progress_ui_open(&ui, mode);
 	int ret = verify_run(o, &r, &ui.progress, e);
 	progress_ui_close(&ui);
+	if (!ret)
+		out->done = "nothing wrong was found";
 	/* A verdict needs a finished examination: not found, not readable or stopped is none. */
 	if (!ret || e->code == ERR_CORRUPT) {
 		if (out->is_json)

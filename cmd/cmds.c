@@ -7,7 +7,7 @@
 #include <string.h>
 
 const struct cmd *const cmds[] = {
-	&cmd_disks, &cmd_capture, &cmd_restore, &cmd_verify, &cmd_undo, &cmd_info, &cmd_ls, &cmd_repo, &cmd_key, &cmd_sign, NULL,
+	&cmd_disks, &cmd_capture, &cmd_restore, &cmd_refresh, &cmd_verify, &cmd_undo, &cmd_info, &cmd_ls, &cmd_repo, &cmd_key, &cmd_sign, NULL,
 };
 
 static const char *command_name(const void *arg, size_t i)

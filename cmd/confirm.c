@@ -4,12 +4,12 @@
 
 #include "base/auto.h"
 #include "base/size.h"
+#include "base/wait.h"
 #include "cmd/signals.h"
 #include "cmd/text.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,14 +24,14 @@ bool confirm_possible(bool stdin_is_image)
 }
 
 /*
- * One line from the terminal, without its end. poll() first, because it is never restarted after a signal: Ctrl-C at the
- * question must end the program. 0, or -1 at the end of input or when stopped.
+ * One line from the terminal, without its end. Ctrl-C at the question must end the program: no reading before there is something.
+ * 0, or -1 at the end of input or when stopped.
  */
 static int read_answer(int fd, char *out, size_t size)
 {
-	struct pollfd p = { .fd = fd, .events = POLLIN };
+	struct err ignored = ERR_INIT;
 
-	if (poll(&p, 1, -1) < 0 || signals_stopped(NULL))
+	if (wait_readable(fd, "the terminal", &signals_only, &ignored) < 0)
 		return -1;
 	ssize_t n = read(fd, out, size - 1); /* a terminal gives a line at a time */
 	if (n <= 0)
@@ -93,4 +93,33 @@ int confirm_target(const struct guard_request *rq, const struct guard_verdict *v
 	else
 		answered.confirm = answer;
 	return guard_confirm(&answered, v, e);
+}
+
+static int refuse_removal(const char *what, struct err *e)
+{
+	err_set(e, ERR_REFUSED, 0, "removing %.400s was not confirmed", what);
+	err_hint(e, "add --yes");
+	return err_reason(e, "not-confirmed");
+}
+
+int confirm_removal(const char *what, bool yes, bool may_ask, struct err *e)
+{
+	char answer[512], line[1024];
+
+	if (yes)
+		return 0;
+	if (!may_ask)
+		return refuse_removal(what, e);
+	AUTO_CLOSE_FD int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return refuse_removal(what, e);
+	snprintf(line, sizeof(line), "%s", what);
+	fputc('\n', stderr);
+	text_put(stderr, line, 0, false);
+	fputs("\n  IT WILL BE REMOVED FOR EVER.\nType 'yes' to go on: ", stderr);
+	fflush(stderr);
+	int got = read_answer(fd, answer, sizeof(answer));
+	if (signals_stopped(NULL))
+		return err_set(e, ERR_STOPPED, 0, "stopped at the question; nothing was removed");
+	return got < 0 || strcmp(answer, "yes") != 0 ? refuse_removal(what, e) : 0;
 }

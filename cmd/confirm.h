@@ -15,6 +15,14 @@
  */
 int confirm_target(const struct guard_request *rq, const struct guard_verdict *v, bool may_ask, struct err *e);
 
+/*
+ * confirm_removal - may this be removed for ever? By --yes or, on a terminal, by typing
+ * @what: with its article
+ *
+ * ERR_REFUSED "not-confirmed", or ERR_STOPPED.
+ */
+int confirm_removal(const char *what, bool yes, bool may_ask, struct err *e);
+
 /* confirm_possible - somebody can be asked: standard error is a terminal, and so is standard input, or /dev/tty when that carries the image */
 bool confirm_possible(bool stdin_is_image);
 

@@ -26,6 +26,8 @@ static int finish(struct out *out, const struct err *e)
 	if (e->code)
 		out_error_text(e);
 	if (out_finish(out, e, &late) < 0) {
+		if (out->done && !e->code)
+			err_wrap(&late, "%s, but its report could not be written", out->done);
 		out_error_text(&late);
 		return e->code ? out_exit_code(e) : out_exit_code(&late);
 	}
@@ -44,7 +46,7 @@ static int run_command(int argc, char **argv)
 		inv.out = &out;
 		out.is_json = !inv.wants_help && ((struct common_args *)inv.args)->json;
 		if (inv.wants_help)
-			help_command(stdout, cmd);
+			help_command(out.f, cmd);
 		else if (!cmd->run(&inv, &e))
 			e.code = ERR_NONE; /* an error on the way that was dealt with */
 	}
@@ -63,9 +65,9 @@ static int run_help(int argc, char **argv)
 	if (argc > 3)
 		err_set(&e, ERR_USAGE, 0, "'calco help' explains one command at a time");
 	else if (cmd)
-		help_command(stdout, cmd);
+		help_command(out.f, cmd);
 	else if (!e.code)
-		help_program(stdout);
+		help_program(out.f);
 	return finish(&out, &e);
 }
 
@@ -75,7 +77,7 @@ static int run_plain(void (*print)(FILE *f))
 	struct out out;
 
 	out_init(&out, NULL, false);
-	print(stdout);
+	print(out.f);
 	return finish(&out, &e);
 }
 

@@ -7,18 +7,52 @@
 #include "cmd/text.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #define LABEL_WIDTH 12
 
+/* A report for a reader who does not read is given up when the program is told to stop. */
+static ssize_t write_stdout(void *cookie, const char *bytes, size_t len)
+{
+	struct out *o = cookie;
+
+	for (size_t done = 0; done < len;) {
+		bool may_write = signals_may_write(STDOUT_FILENO);
+		ssize_t n = may_write ? write(STDOUT_FILENO, bytes + done, len - done < PIPE_BUF ? len - done : PIPE_BUF) : -1;
+		if (may_write && n < 0 && (errno == EINTR || errno == EAGAIN))
+			continue;
+		if (n < 0) {
+			o->write_errno = may_write ? errno : EINTR;
+			return 0;
+		}
+		done += (size_t)n;
+	}
+	return (ssize_t)len;
+}
+
 void out_init(struct out *o, const char *command, bool json)
 {
-	*o = (struct out){ .f = stdout, .is_json = json, .command = command };
+	static const cookie_io_functions_t io = { .write = write_stdout };
+
+	*o = (struct out){ .f = fopencookie(o, "w", io), .is_json = json, .command = command };
+	if (!o->f)
+		o->f = stdout;
+	else if (isatty(STDOUT_FILENO))
+		setvbuf(o->f, NULL, _IOLBF, BUFSIZ);
+}
+
+static void close_stream(struct out *o)
+{
+	if (o->f != stdout && o->f != stderr)
+		fclose(o->f);
+	o->f = stderr;
 }
 
 void out_to_stderr(struct out *o)
 {
-	o->f = stderr;
+	close_stream(o);
 }
 
 static void begin_document(struct out *o)
@@ -26,7 +60,7 @@ static void begin_document(struct out *o)
 	if (o->begun)
 		return;
 	o->begun = true;
-	json_to_stream(&o->json, o->f, o->f == stdout);
+	json_to_stream(&o->json, o->f, o->f != stderr);
 	json_object(&o->json, NULL);
 	json_u64(&o->json, "version", 1);
 	if (o->command)
@@ -53,6 +87,13 @@ static void write_error(struct out *o, const struct err *error)
 	json_end(&o->json);
 }
 
+static int lost(const struct out *o, int number, struct err *e)
+{
+	if (number == EINTR)
+		return err_set(e, ERR_STOPPED, 0, "writing to standard output: stopped");
+	return err_set(e, ERR_FAILED, number, "writing to standard %s", o->f == stderr ? "error" : "output");
+}
+
 int out_finish(struct out *o, const struct err *error, struct err *e)
 {
 	bool has_error = error && error->code != ERR_NONE;
@@ -67,8 +108,9 @@ int out_finish(struct out *o, const struct err *error, struct err *e)
 		json_end(&o->json);
 		ret = json_finish(&o->json, e);
 	}
-	if (!ret && (fflush(o->f) || ferror(o->f)))
-		ret = err_set(e, ERR_FAILED, errno, "writing to standard %s", o->f == stdout ? "output" : "error");
+	if (fflush(o->f) || ferror(o->f))
+		ret = lost(o, o->write_errno ? o->write_errno : errno, e);
+	close_stream(o);
 	return ret;
 }
 
@@ -169,6 +211,8 @@ void out_error_text(const struct err *e)
 {
 	bool colour = text_use_colour(stderr);
 
+	if (!signals_may_write(STDERR_FILENO))
+		return;
 	fputs(colour ? "\033[31mcalco:\033[0m " : "calco: ", stderr);
 	text_put(stderr, e->msg, 0, false);
 	fputc('\n', stderr);

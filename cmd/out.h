@@ -19,14 +19,16 @@
 #include <stdio.h>
 
 struct out {
-	FILE *f;
+	FILE *f;           /* stderr; or what goes to standard output, as long as somebody takes it */
+	int write_errno;   /* of the write to standard output that failed; 0: none did */
 	bool is_json;
 	bool begun, in_result;
 	const char *command;
+	const char *done; /* NULL, or what was done and stays done if its report cannot be written: "the restore is complete" */
 	struct json json;
 };
 
-/* out_init - nothing is written yet. @command: NULL when it is not known. */
+/* out_init - nothing is written yet; *o stays where it is until out_finish(). @command: NULL when it is not known. */
 void out_init(struct out *o, const char *command, bool json);
 /* out_to_stderr - standard output carries the image: what is said goes to standard error, JSON as one line */
 void out_to_stderr(struct out *o);

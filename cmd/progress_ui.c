@@ -114,7 +114,7 @@ static void write_json_line(struct json *j)
 {
 	struct err e = ERR_INIT;
 
-	if (!json_finish(j, &e))
+	if (!json_finish(j, &e) && signals_may_write(STDERR_FILENO))
 		fputs(json_text(j), stderr);
 	json_release(j);
 }
@@ -160,7 +160,7 @@ static void on_update(void *arg, const char *phase, uint64_t done, uint64_t tota
 		struct figures f = figures_of(ui, t, done, total);
 		if (ui->mode == PROGRESS_JSON)
 			write_event(ui, &f, done, total);
-		else
+		else if (signals_may_write(STDERR_FILENO))
 			draw_bar(ui, &f, done, total);
 		ui->drawn = t;
 	}
@@ -180,7 +180,7 @@ static void on_notice(void *arg, const char *text)
 		json_str(&j, "text", text);
 		json_end(&j);
 		write_json_line(&j);
-	} else {
+	} else if (signals_may_write(STDERR_FILENO)) {
 		clear_bar(ui);
 		fputs("note: ", stderr);
 		text_put(stderr, text, 0, false);
@@ -201,6 +201,7 @@ void progress_ui_open(struct progress_ui *ui, enum progress_mode mode)
 
 void progress_ui_close(struct progress_ui *ui)
 {
-	clear_bar(ui);
+	if (ui->bar_shown && signals_may_write(STDERR_FILENO))
+		clear_bar(ui);
 	pthread_mutex_destroy(&ui->lock);
 }

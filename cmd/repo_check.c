@@ -80,6 +80,9 @@ static void report(struct out *out, const struct check_options *o, const struct 
 	size_format(r->checked_bytes, size);
 	out_line(out, "  %llu of %llu records in %zu packs, %s, %s in %s", (unsigned long long)r->nr_checked, (unsigned long long)r->nr_records, r->nr_packs,
 		size, o->read_data ? "unpacked" : "by their checksums", text_duration(r->seconds, seconds));
+	out_u64(out, "healed_chunks", NULL, r->nr_healed);
+	if (r->nr_healed)
+		out_line(out, "  %llu chunks of versions were healed: the same content was stored elsewhere too", (unsigned long long)r->nr_healed);
 	if (r->nr_rebuilt)
 		out_line(out, "  %zu files were written anew", r->nr_rebuilt);
 }
@@ -88,13 +91,15 @@ int repo_verb_check(struct invocation *inv, struct err *e)
 {
 	const struct repo_args *a = inv->args;
 	struct check_options o = { .read_data = a->read_data, .sample = a->sample.given ? (unsigned)a->sample.n : 100, .seconds = a->time_limit.n,
-		.rebuild_index = a->rebuild_index };
+		.heal = a->heal, .rebuild_index = a->rebuild_index };
 	AUTO(repo) struct repo *r = repo_verb_open(inv, false, e);
 	struct check_result result;
 	struct progress_ui ui;
 
 	if (!r)
 		return -1;
+	if (a->heal && (a->sample.given || a->time_limit.given))
+		return err_set(e, ERR_USAGE, 0, "repo check: --heal looks at every record: it does not go with --sample and --time-limit");
 	progress_ui_open(&ui, a->common.progress);
 	int failed = repo_check(r, &o, &result, &ui.progress, e);
 	progress_ui_close(&ui);

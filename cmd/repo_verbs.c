@@ -3,6 +3,7 @@
 #include "cmd/repo_verbs.h"
 
 #include "base/arith.h"
+#include "base/hex.h"
 #include "base/size.h"
 #include "cmd/out.h"
 #include "cmd/progress_ui.h"
@@ -108,7 +109,7 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 	}
 	out_cell_bytes(t, disk_bytes);
 	out_cell_bytes(t, show_stored_bytes(m, -1));
-	out_cell_str(t, text_hex(m->root, IMG_ID_SIZE, text));
+	out_cell_str(t, hex_of(m->root, IMG_ID_SIZE, text));
 	out_cell_none(t);
 }
 
@@ -125,6 +126,27 @@ static void list_tags_json(struct out *out, const struct repo_tag *tags, size_t 
 	out_end(out);
 }
 
+static int tell_odd(void *arg, const char *text, struct err *e)
+{
+	(void)e;
+	progress_notice(arg, "%s", text);
+	return 0;
+}
+
+/* All versions, or those of one image; what does not belong there is told. */
+static int list_versions(struct invocation *inv, const struct repo *r, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e)
+{
+	const struct repo_args *a = inv->args;
+	struct progress_ui ui;
+
+	if (name)
+		return versions_list(r, name, ret, ret_nr, e);
+	progress_ui_open(&ui, a->common.progress);
+	int failed = versions_list_all(r, tell_odd, &ui.progress, ret, ret_nr, e);
+	progress_ui_close(&ui);
+	return failed;
+}
+
 int repo_verb_list(struct invocation *inv, struct err *e)
 {
 	const char *name = inv->nr_operands > 2 ? inv->operands[2] : NULL;
@@ -138,7 +160,7 @@ int repo_verb_list(struct invocation *inv, struct err *e)
 		return err_set(e, ERR_USAGE, 0, "'%s' is not a name for an image", name);
 	if (!r || repo_take_lease(r, false, e) < 0)
 		return -1;
-	if (versions_list(r, name, &list, &nr, e) < 0 || tags_list(r, name, &tags, &nr_tags, e) < 0)
+	if (list_versions(inv, r, name, &list, &nr, e) < 0 || tags_list(r, name, &tags, &nr_tags, e) < 0)
 		return -1;
 	out_result(inv->out);
 	out_str(inv->out, "repository", NULL, r->dir);

@@ -11,7 +11,7 @@ struct repo_args {
 	struct access_args access;
 	struct opt_list add_key, remove_slot;
 	const char *add_passphrase_file;
-	bool is_delete, dry_run, unfinished, read_data, rebuild_index;
+	bool is_delete, dry_run, unfinished, read_data, rebuild_index, heal;
 	struct opt_number max_unused, sample, time_limit;
 };
 

@@ -3,6 +3,7 @@
 #include "cmd/restore_plan.h"
 
 #include "base/size.h"
+#include "cmd/growth.h"
 #include "cmd/show.h"
 #include "imager/disk/table.h"
 #include "imager/image/manifest.h"
@@ -93,14 +94,22 @@ static void place_json(struct out *o, const struct img_region *r, const struct r
 	out_end(o);
 }
 
-static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region, const struct target *t)
+static void amount_text(const struct targets *all, uint64_t bytes, char *ret, size_t size)
 {
-	char what[256], stored[32];
+	char text[32];
+
+	size_format(bytes, text);
+	snprintf(ret, size, all->is_refresh ? "of %s what differs is written" : "%s to write", text);
+}
+
+static void volume_will_be_written(struct out *o, const struct img_manifest *m, size_t region, const struct targets *all, const struct target *t)
+{
+	char what[256], amount[80];
 
 	img_describe_region(m, region, what, sizeof(what));
-	size_format(cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), stored);
-	out_line(o, "  will get     %s of '%s' version %llu, %s to write; nothing else is touched", what, m->name,
-		(unsigned long long)m->version, stored);
+	amount_text(all, cmap_bytes(m->regions[region].map, EXT_USED) + cmap_bytes(m->regions[region].map, EXT_ZERO), amount, sizeof(amount));
+	out_line(o, "  will get     %s of '%s' version %llu, %s; nothing else is touched", what, m->name,
+		(unsigned long long)m->version, amount);
 	if (t->has_place)
 		show_place(o, &m->regions[region], t);
 }
@@ -108,12 +117,12 @@ static void volume_will_be_written(struct out *o, const struct img_manifest *m, 
 static void disk_will_be_written(struct out *o, const struct img_manifest *m, const struct targets *all, const struct target *t)
 {
 	const struct img_disk *d = &m->disks[t->disk];
-	char size[32], stored[32];
+	char size[32], amount[80];
 
 	size_format(d->size, size);
-	size_format(written_bytes(m, t->disk), stored);
-	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s to write", t->disk + 1, m->name,
-		(unsigned long long)m->version, size, show_table_name(d->table), stored);
+	amount_text(all, written_bytes(m, t->disk), amount, sizeof(amount));
+	out_line(o, "  will get     disk %zu of '%s' version %llu: %s, table %s, %s", t->disk + 1, m->name,
+		(unsigned long long)m->version, size, show_table_name(d->table), amount);
 	if (!surplus(m, all, t))
 		return;
 	size_format(surplus(m, all, t), size);
@@ -150,7 +159,7 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 	for (size_t i = 0; i < t->nr; i++) {
 		now_on_target(o, &t->list[i]);
 		if (m && t->only_region != SIZE_MAX)
-			volume_will_be_written(o, m, t->only_region, &t->list[i]);
+			volume_will_be_written(o, m, t->only_region, t, &t->list[i]);
 		else if (m && t->list[i].disk < m->nr_disks)
 			disk_will_be_written(o, m, t, &t->list[i]);
 		else
@@ -165,58 +174,12 @@ void restore_plan_text(struct out *o, const struct img_manifest *m, const struct
 	}
 }
 
-/* How a file system, or what else fills a partition, takes more room; words behind "then". */
-static const char *grow_words(const char *type)
-{
-	static const char *const words[][2] = {
-		{ "ext2", "resize2fs" }, { "ext3", "resize2fs" }, { "ext4", "resize2fs" }, { "xfs", "mount it and xfs_growfs" },
-		{ "btrfs", "mount it and btrfs filesystem resize max" }, { "f2fs", "resize.f2fs" }, { "ntfs", "ntfsresize, or diskmgmt.msc in Windows" },
-		{ "LVM2_member", "pvresize" }, { "crypto_LUKS", "cryptsetup resize, and what is inside" },
-	};
-
-	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
-		if (!strcmp(type, words[i][0]))
-			return words[i][1];
-	return NULL;
-}
-
-/* The last partition of a disk, or what fills a disk without a table. NULL: there is none. */
-static const struct img_region *last_region(const struct img_manifest *m, size_t disk, const char **ret_type)
-{
-	const struct img_region *last = NULL;
-
-	*ret_type = "";
-	for (size_t i = 0; i < m->nr_regions; i++) {
-		const struct img_region *r = &m->regions[i];
-		if (r->disk != disk || (r->kind != PT_REGION_PARTITION && r->kind != PT_REGION_WHOLE))
-			continue;
-		last = r;
-		*ret_type = "";
-		for (size_t k = 0; k < m->nr_volumes; k++)
-			if (m->volumes[k].region == i)
-				*ret_type = m->volumes[k].type;
-	}
-	return last;
-}
-
 void restore_tell_growth(struct out *o, const struct img_manifest *m, const struct targets *all)
 {
 	for (size_t i = 0; i < all->nr; i++) {
 		const struct target *t = &all->list[i];
-		const char *type, *path = t->path;
-		char size[32];
-		if (surplus(m, all, t) < LEAST_TOLD)
-			continue;
-		const struct img_region *last = last_region(m, t->disk, &type);
-		const char *grow = grow_words(type);
-		size_format(surplus(m, all, t), size);
-		if (last && grow && last->kind == PT_REGION_WHOLE)
-			out_line(o, "  unused       %s at the end of %s; to use it: %s", size, path, grow);
-		else if (last && grow && !(last->flags & IMG_REGION_LOGICAL))
-			out_line(o, "  unused       %s behind partition %u of %s (%s); to use it: growpart %s %u (or parted, resizepart), then %s", size,
-				last->number, path, type, path, last->number, grow);
-		else
-			out_line(o, "  unused       %s at the end of %s: room for another partition (fdisk)", size, path);
+		if (surplus(m, all, t) >= LEAST_TOLD)
+			growth_tell(o, m, t->disk, t->path, surplus(m, all, t));
 	}
 }
 

@@ -10,6 +10,7 @@
 
 struct img_manifest;
 struct img_range;
+struct img_region;
 
 /* show_identity - name, version, root, times and numbers, as fields of the open result or object */
 void show_identity(struct out *o, const struct img_manifest *m);
@@ -45,5 +46,8 @@ uint64_t show_stored_bytes(const struct img_manifest *m, int disk);
 
 /* show_table_name - "gpt", "mbr", "none" of a disk of an image */
 const char *show_table_name(uint8_t table);
+
+/* show_type_name - what the partition table says of a region: "EFI System", "Linux"; "" when that is not known */
+const char *show_type_name(const struct img_manifest *m, const struct img_region *r);
 
 #endif

@@ -61,16 +61,6 @@ static void disks(struct out *o, const struct img_manifest *m)
 	out_end(o);
 }
 
-/* The type's name is found by the table code, which asks for its own structs. */
-static const char *type_name(const struct img_manifest *m, const struct img_region *r)
-{
-	struct pt_table t = { .kind = m->disks[r->disk].table };
-	struct pt_entry en = { .mbr_type = r->mbr_type };
-
-	memcpy(en.type_guid, r->type_guid, sizeof(en.type_guid));
-	return pt_type_name(&t, &en);
-}
-
 static void region(struct out *o, const struct img_manifest *m, const struct img_region *r)
 {
 	bool is_partition = r->kind == PT_REGION_PARTITION;
@@ -82,7 +72,7 @@ static void region(struct out *o, const struct img_manifest *m, const struct img
 	out_str(o, "kind", NULL, region_kind(r->kind));
 	out_u64(o, "partition", NULL, r->number);
 	if (is_partition) {
-		out_str(o, "type", NULL, type_name(m, r));
+		out_str(o, "type", NULL, show_type_name(m, r));
 		out_u64(o, "mbr_type", NULL, r->mbr_type);
 		guid(o, "type_guid", r->type_guid);
 		guid(o, "guid", r->guid);

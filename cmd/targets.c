@@ -8,6 +8,7 @@
 #include "cmd/confirm.h"
 #include "imager/image/manifest.h"
 #include "imager/job/job.h"
+#include "imager/repo/repo.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -86,14 +87,16 @@ static int check_target(const struct targets_request *rq, struct targets *all, s
 		.target = t->path,
 		.need_size = exists ? t->need_size : 0,
 		.in_use = all->in_use,
+		.in_use_tree = all->repository[0] ? all->repository : NULL,
 		.yes = rq->yes,
 	};
 	if (t->kind == TARGET_MISSING)
-		return 0;
+		return t->rq.in_use_tree ? guard_new_file(t->path, t->rq.in_use_tree, e) : 0;
 	if (guard_check(&t->rq, &t->verdict, e) < 0)
 		return -1;
 	/* What an earlier attempt left in a file that was new then: the same command finishes it. A disk may be another one by now. */
-	t->resumes = t->verdict.dev.is_file && t->verdict.is_unrecognised && restore_is_unfinished(rq->state_file, t->path, t->verdict.dev.size);
+	enum restore_held held = t->verdict.is_empty ? RESTORE_HELD_NOTHING : t->verdict.is_unrecognised ? RESTORE_HELD_UNNAMED : RESTORE_HELD_NAMED;
+	t->resumes = t->verdict.dev.is_file && restore_resumes(rq->state_file, t->disk, t->path, t->verdict.dev.size, held);
 	return 0;
 }
 
@@ -217,9 +220,26 @@ static void assign_texts(const struct targets_request *rq, struct targets *t)
 	}
 }
 
+/* The image: a file, or the folder of the repository it lies in. */
+static int name_image(const struct targets_request *rq, struct targets *ret, size_t *nr, struct err *e)
+{
+	struct repo_name name;
+
+	if (image_is_pipe(rq->image))
+		return 0;
+	if (!repo_is_name(rq->image)) {
+		ret->in_use[(*nr)++] = rq->image;
+		return 0;
+	}
+	if (repo_parse(rq->image, &name, e) < 0)
+		return -1;
+	snprintf(ret->repository, sizeof(ret->repository), "%s", name.dir);
+	return 0;
+}
+
 int targets_check(const struct targets_request *rq, struct targets *ret, struct err *e)
 {
-	*ret = (struct targets){ .only_region = SIZE_MAX };
+	*ret = (struct targets){ .only_region = SIZE_MAX, .state_file = rq->state_file };
 	if (rq->only && rq->m && img_find_region(rq->m, rq->only, &ret->only_region, e) < 0)
 		return err_wrap(e, "--only");
 	if (check_numbers(rq, ret, e) < 0)
@@ -229,8 +249,8 @@ int targets_check(const struct targets_request *rq, struct targets *ret, struct 
 	if (name_targets(rq, ret, e) < 0 || guard_distinct("target", ret->paths->items, ret->nr, e) < 0)
 		return -1;
 	size_t nr = 0;
-	if (!image_is_pipe(rq->image))
-		ret->in_use[nr++] = rq->image;
+	if (name_image(rq, ret, &nr, e) < 0)
+		return -1;
 	if (ret->state_folder[0])
 		ret->in_use[nr++] = ret->state_folder;
 	for (size_t i = 0; i < ret->nr; i++)
@@ -279,7 +299,8 @@ int targets_confirm(const struct targets *t, bool may_ask, struct err *e)
 	return 0;
 }
 
-int targets_create(const struct targets *t, struct err *e)
+/* In this order: the same command asks nothing about an empty file, nor about one of which a record tells that it was made by it. */
+int targets_create(struct targets *t, const struct progress *p, struct err *e)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		const struct target *g = &t->list[i];
@@ -289,6 +310,8 @@ int targets_create(const struct targets *t, struct err *e)
 		AUTO_CLOSE_FD int fd = open(g->path, flags, 0600); /* a disk holds what only root may read */
 		if (fd < 0)
 			return err_set(e, ERR_FAILED, errno, "making the target '%s'", g->path);
+		if (restore_announce(t->state_file, g->disk, g->path, g->need_size, p, t->set_aside, e) < 0)
+			return -1;
 		if (ftruncate(fd, (off_t)g->need_size) < 0)
 			return err_set(e, ERR_FAILED, errno, "giving the target '%s' %llu bytes", g->path,
 				(unsigned long long)g->need_size);

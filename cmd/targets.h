@@ -52,13 +52,17 @@ struct targets_request {
 
 struct targets {
 	size_t only_region; /* index, SIZE_MAX: whole disks */
+	bool is_refresh;    /* only what differs is written */
 	struct disk_paths *paths;
 	struct target *list;
 	size_t nr;
 	struct restore_change *changes; /* what will not be on the targets as it was; owned */
 	size_t nr_changes;
 	const char *in_use[3]; /* what no target may be or hold: the image, the folder of the state file; NULL-terminated */
+	const char *state_file; /* as given; NULL */
+	char set_aside[512];    /* the record of an earlier file of the name of one that was made, under its new name; "": none */
 	char state_folder[PATH_MAX];
+	char repository[PATH_MAX]; /* "", or the folder of the repository that holds the image */
 };
 
 /*
@@ -84,7 +88,7 @@ enum target_wants target_wants(const struct target *t);
 int targets_confirm(const struct targets *t, bool may_ask, struct err *e);
 
 /* targets_create - make the new files, sparse, in the size of their disk. They stay when the restore fails. */
-int targets_create(const struct targets *t, struct err *e);
+int targets_create(struct targets *t, const struct progress *p, struct err *e);
 
 void targets_free(struct targets *t);
 

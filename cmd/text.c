@@ -2,6 +2,7 @@
 /* Text for a terminal; see text.h. */
 #include "cmd/text.h"
 
+#include "base/hex.h"
 #include "base/utf8.h"
 
 #include <stdlib.h>
@@ -91,23 +92,11 @@ bool text_use_colour(FILE *f)
 	return !(no && *no) && term && strcmp(term, "dumb") && isatty(fileno(f));
 }
 
-char *text_hex(const uint8_t *bytes, size_t len, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++) {
-		out[2 * i] = digits[bytes[i] >> 4];
-		out[2 * i + 1] = digits[bytes[i] & 15];
-	}
-	out[2 * len] = '\0';
-	return out;
-}
-
 char *text_uuid(const uint8_t bytes[16], char out[37])
 {
 	char hex[33];
 
-	text_hex(bytes, 16, hex);
+	hex_of(bytes, 16, hex);
 	snprintf(out, 37, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
 	return out;
 }

@@ -28,9 +28,6 @@ void text_put(FILE *f, const char *s, size_t width, bool right);
 /* text_use_colour - f is a terminal that takes colours, and NO_COLOR (no-color.org) is not set */
 bool text_use_colour(FILE *f);
 
-/* text_hex - bytes as lower-case hexadecimal digits; out holds 2 * len + 1. Returns out. */
-char *text_hex(const uint8_t *bytes, size_t len, char *out);
-
 /* text_uuid - 16 bytes in the order they are printed, as "0f8b0aab-…": 36 characters and NUL. Returns out. */
 char *text_uuid(const uint8_t bytes[16], char out[37]);
 

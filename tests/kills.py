@@ -2,13 +2,15 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Kill real processes at random moments (SIGKILL), and look at what they left.
 
-usage: kills.py CALCO FOLDER COUNT [SEED]
+usage: kills.py CALCO FOLDER COUNT [SEED [restore|refresh]]
 
 FOLDER holds disk.img, its image.calco and old.img, another disk of the same size, places.txt with a line "START LENGTH" for each
-partition of both. COUNT captures and as many restores are killed, and every third undo of what a restore left.
+partition of both. COUNT captures and as many restores are killed, every third undo of what a restore left, and as many restores to a file that is made;
+or as many refreshes, and no captures and new files.
 
 A capture: no image under the final name that is not whole, none that "ls" calls complete. A restore: the target is untouched, or dead for libblkid,
-or complete; then the same command completes it, or undo gives back the old disk if the restore had not begun to write.
+or complete; then the same command completes it, or undo gives back the old disk if the restore had not begun to write. To a new file: the same
+command completes it, and asks nothing.
 """
 import collections
 import filecmp
@@ -20,11 +22,10 @@ import subprocess
 import sys
 import time
 
-RESTORE = ("restore", "image.calco", "target.img", "--state", "state", "--confirm", "target.img")
-
 
 class Kills:
-    def __init__(self, calco, folder, seed):
+    def __init__(self, calco, folder, seed, job):
+        self.job, self.args = job, (job, "image.calco", "target.img", "--state", "state", "--confirm", "target.img")
         self.calco, self.folder = calco, folder
         self.random = random.Random(seed)
         self.seen = collections.Counter()
@@ -96,20 +97,35 @@ class Kills:
 
     def restore(self, longest, want_undo):
         self.old_target()
-        self.killed(RESTORE, longest)
+        self.killed(self.args, longest)
         if filecmp.cmp(self.path("target.img"), self.path("old.img"), shallow=False):
-            self.seen["restore: untouched"] += 1
+            self.seen[f"{self.job}: untouched"] += 1
         elif self.run("verify", "image.calco", "--against", "target.img").returncode == 0:
-            self.seen["restore: complete"] += 1
+            self.seen[f"{self.job}: complete"] += 1
         else:
             self.demand(os.path.exists(self.path("state")), "changed, and no record")
-            self.seen["restore: dead" if self.is_dead() else "restore: being armed"] += 1
+            self.seen[f"{self.job}: dead" if self.is_dead() else f"{self.job}: being armed"] += 1
         if want_undo and os.path.exists(self.path("state")) and self.undo():
             return
-        r = self.run(*RESTORE)
+        r = self.run(*self.args)
         self.demand(r.returncode == 0, "the same command does not complete it", r)
         r = self.run("verify", "image.calco", "--against", "target.img")
         self.demand(r.returncode == 0, "a wrong disk after the second attempt", r)
+
+    def new_file(self, longest):
+        self.remove("new.img", "new.state")
+        args = ("restore", "image.calco", "new.img", "--state", "new.state")
+        if not self.killed(args, longest):
+            return
+        self.seen["new file: " + ("there" if os.path.exists(self.path("new.img")) else "not there")] += 1
+        if os.path.exists(self.path("new.img")) and not os.path.exists(self.path("new.state")) and \
+                self.run("verify", "image.calco", "--against", "new.img").returncode == 0:
+            return  # killed when all was done
+        r = self.run(*args)
+        self.demand(r.returncode == 0, "the same command does not complete a new file", r)
+        self.demand("set aside" not in r.stderr, "its own record was set aside", r)
+        r = self.run("verify", "image.calco", "--against", "new.img")
+        self.demand(r.returncode == 0, "a wrong file after the second attempt", r)
 
     def undo(self):
         p = subprocess.Popen([self.calco, "undo", "target.img", "--state", "state"], cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -127,13 +143,16 @@ class Kills:
         return True
 
 
-def main(calco, folder, count, seed="1"):
-    k = Kills(calco, folder, int(seed))
+def main(calco, folder, count, seed="1", job="restore"):
+    k = Kills(calco, folder, int(seed), job)
     capture = k.length(("capture", "disk.img", "new.calco"), k.no_image)
-    restore = k.length(RESTORE, k.old_target)
+    restore = k.length(k.args, k.old_target)
     for i in range(int(count)):
-        k.capture(capture)
+        if job == "restore":
+            k.capture(capture)
         k.restore(restore if i % 3 else restore / 3, i % 3 == 0)
+        if i % 3 == 1 and job == "restore":
+            k.new_file(restore)
     for what, n in sorted(k.seen.items()):
         print(f"{what}: {n}")
 

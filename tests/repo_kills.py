@@ -65,7 +65,7 @@ class Campaign:
         if what == "rm":
             return (what, ("repo", "rm", "store", f"{name}@{version}"), (name, version)) if len(live) > 6 else self.operation()
         if what == "check":
-            return what, ("repo", "check", "store", "--rebuild-index"), None
+            return what, ("repo", "check", "store", "--rebuild-index", "--heal"), None
         return what, ("verify", f"store::{name}@{version}"), None
 
     def note(self, what, words, target):

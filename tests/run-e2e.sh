@@ -14,7 +14,7 @@ if [ $# -eq 0 ]; then
 	# Those that take longest come first, so that in the end no processor waits for one of them.
 	slow=(interrupted-restore damage-bits plan-1tb round-exfat damage-ext damage-exfat crash-prefixes crash-rerun round-ext4-options round-ntfs-mbr
 		round-f2fs damage-f2fs round-luks round-ntfs round-xfs round-gpt)
-	mapfile -t tests < <({ printf 'tests/e2e/%s.sh\n' "${slow[@]}"; find tests/e2e -name '*-*.sh' | sort; } | awk '!seen[$0]++')
+	mapfile -t tests < <({ printf 'tests/e2e/%s.sh\n' "${slow[@]}"; grep -lE '^#!' tests/e2e/*.sh | sort; } | awk '!seen[$0]++')
 else
 	tests=("$@")
 fi

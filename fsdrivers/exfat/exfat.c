@@ -81,8 +81,9 @@ static void describe_state(struct exfat_volume *v)
 	info->state = FSD_DAMAGED;
 	snprintf(info->reason, sizeof(info->reason), "%s", v->l.is_from_backup ? "errors" : "dirty");
 	snprintf(info->detail, sizeof(info->detail), "%s", detail);
+	/* fsck.exfat of exfatprogs 1.2 without -y or -p says "clean" and leaves the mark. */
 	snprintf(info->advice, sizeof(info->advice), v->l.is_from_backup ? "run fsck.exfat -y " FSD_DEVICE ", which puts the backup in its place"
-									 : "run fsck.exfat " FSD_DEVICE ", or chkdsk in Windows");
+									 : "run fsck.exfat -y " FSD_DEVICE ", or chkdsk /f in Windows");
 }
 
 static void describe(struct exfat_volume *v)

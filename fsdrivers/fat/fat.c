@@ -76,7 +76,9 @@ static void describe_state(struct fat_volume *v)
 	snprintf(info->reason, sizeof(info->reason), "%s", has_errors ? "errors" : "dirty");
 	snprintf(info->detail, sizeof(info->detail), has_errors ? "FAT%u: the disk had read or write errors when it was last used"
 								: "FAT%u: not unmounted cleanly", v->l.bits);
-	snprintf(info->advice, sizeof(info->advice), "run fsck.fat -a " FSD_DEVICE);
+	/* fsck.fat 4.2 takes away the dirty mark and leaves the other, which asks for a search for bad sectors. */
+	snprintf(info->advice, sizeof(info->advice), has_errors ? "run chkdsk /r on it in Windows, which looks for bad sectors (fsck.fat leaves the mark)"
+								: "run fsck.fat -a " FSD_DEVICE);
 }
 
 static void describe_table(struct fat_volume *v)

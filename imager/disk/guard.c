@@ -10,6 +10,7 @@
 #include "base/size.h"
 #include "imager/disk/dev_view.h"
 #include "imager/disk/guard_content.h"
+#include "imager/disk/guard_tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -200,6 +201,40 @@ static int check_needed(const struct dev_view *view, const struct guard_request 
 						     : "choose another target, or move the image to another disk");
 }
 
+/* A folder that the job needs as a whole: it must not lie on the target, nor the target be a file in it. */
+static int check_tree(const struct dev_view *view, const struct guard_request *rq, const struct guard_verdict *v,
+	const struct dev_places *target, struct err *e)
+{
+	char path[PATH_MAX];
+
+	if (check_needed(view, rq, v, target, rq->in_use_tree, e) < 0)
+		return -1;
+	int found = guard_tree(rq->in_use_tree, target, path, e);
+	return found == 1 ? refuse_source(rq, v, path, e) : found;
+}
+
+int guard_new_file(const char *path, const char *tree, struct err *e)
+{
+	char folder[PATH_MAX];
+	struct stat top, st;
+
+	if (!real_folder(path, folder) || stat(folder, &st) < 0 || stat(tree, &top) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking for the folder of '%s'", path);
+	/* By their numbers: a folder may be reached through bind mounts too. */
+	for (;;) {
+		if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) {
+			err_set(e, ERR_REFUSED, 0, "'%s' cannot be the target: it would be a file in '%s', which this job needs", path, tree);
+			return refuse(e, "is-source", "choose another target");
+		}
+		if (!strcmp(folder, "/"))
+			return 0;
+		char *slash = strrchr(folder, '/');
+		slash[slash == folder] = '\0';
+		if (stat(folder, &st) < 0)
+			return err_set(e, ERR_FAILED, errno, "looking at '%s'", folder);
+	}
+}
+
 #define OR_ANOTHER ", or choose another disk"
 
 static const struct {
@@ -332,6 +367,8 @@ int guard_check_env(
 	for (const char *const *p = rq->in_use; p && *p; p++)
 		if (check_needed(view, rq, ret, &target, *p, e) < 0)
 			return -1;
+	if (rq->in_use_tree && check_tree(view, rq, ret, &target, e) < 0)
+		return -1;
 	if (exists && check_users(view, rq, ret, e) < 0)
 		return -1;
 	return check_fit(rq, ret, e);
@@ -347,7 +384,7 @@ int guard_confirm(const struct guard_request *rq, const struct guard_verdict *v,
 		err_set(e, ERR_REFUSED, 0, "the confirmation '%.60s' does not fit '%s'%s%s", rq->confirm, v->dev.path,
 			v->is_empty ? "" : ", which holds ", v->holds);
 	else if (v->is_empty)
-		err_set(e, ERR_REFUSED, 0, "writing to '%s' was not confirmed; it is empty", v->dev.path);
+		err_set(e, ERR_REFUSED, 0, "writing to '%s' was not confirmed; nothing was found on it", v->dev.path);
 	else
 		err_set(e, ERR_REFUSED, 0, "overwriting '%s' was not confirmed; it holds %s", v->dev.path, v->holds);
 	err_reason(e, "not-confirmed");

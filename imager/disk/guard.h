@@ -19,6 +19,7 @@ struct guard_request {
 	const char *target;          /* path as the user gave it, resolved by dev_resolve() */
 	uint64_t need_size;          /* bytes the image needs at least; 0 = not checked */
 	const char *const *in_use;   /* paths that must not be the target, nor lie on it: the image, the sources, the state folder; NULL-terminated */
+	const char *in_use_tree;     /* NULL, or a folder that the job needs with every file in it and in its folders: a repository */
 	bool yes;                    /* --yes */
 	const char *confirm;         /* --confirm TEXT, NULL when not given */
 	bool is_given;               /* the disk was not chosen from several (undo): no advice to take another; it is not called a target */
@@ -40,6 +41,12 @@ struct guard_verdict {
  * and a hint. "too-small" names the exact shortage in bytes. ERR_FAILED "no-permission" when we may not write to a device. Fills *ret on success, and as far as known on a refusal.
  */
 int guard_check(const struct guard_request *rq, struct guard_verdict *ret, struct err *e);
+
+/*
+ * guard_new_file - may a plain file be made under this name? ERR_REFUSED "is-source" when it would lie in a folder that the job needs (@tree), or in a
+ * folder in it
+ */
+int guard_new_file(const char *path, const char *tree, struct err *e);
 
 /*
  * guard_confirm - is the destruction of what is there confirmed?

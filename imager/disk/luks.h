@@ -12,6 +12,7 @@
 
 #include "base/blk.h"
 #include "base/err.h"
+#include "base/progress.h"
 
 #include <stddef.h>
 #include <stdint.h>
@@ -44,8 +45,8 @@ struct luks_payload {
  * 1 and *ret; 0: it is encrypted in a way that this program does not know; -1: ERR_REFUSED "wrong-key", or another error. A file that ends with a newline is
  * tried with it and without.
  */
-int luks_unlock(struct blk_source *src, const struct luks_head *head, const char *key_file, struct luks_payload *ret, char *why, size_t why_size,
-	struct err *e);
+int luks_unlock(struct blk_source *src, const struct luks_head *head, const char *key_file, const struct progress *progress,
+	struct luks_payload *ret, char *why, size_t why_size, struct err *e);
 void luks_forget(struct luks_payload *p);
 
 /* luks_source - the plain content: aes-xts-plain64; whole sectors only. Borrows src, copies *p. */

@@ -3,6 +3,7 @@
 #include "imager/disk/luks.h"
 
 #include "base/arith.h"
+#include "base/small_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -94,28 +95,13 @@ static int look(struct crypt_device *cd, struct blk_source *src, const struct lu
 	return start > FIRST_COPY && copy_range(src, fd, FIRST_COPY, start, e) < 0 ? -1 : 1;
 }
 
-/* The whole file; its length in *ret_len. Wiped and freed by forget_key(). */
-static int read_key(const char *path, char **ret, size_t *ret_len, struct err *e)
+/* The whole file; its length in *ret_len. Wiped and freed by forget_key(), also after a failure. */
+static int read_key(const char *path, char **ret, size_t *ret_len, const struct progress *progress, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char *key = fd < 0 ? NULL : malloc(MAX_KEY_FILE + 1);
-	size_t len = 0;
-	ssize_t n = 0;
-
-	if (fd < 0)
-		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening the key file '%s'", path);
-	if (!key)
+	*ret_len = MAX_KEY_FILE + 1;
+	if (!(*ret = calloc(1, MAX_KEY_FILE + 1)))
 		return err_nomem(e, "the key");
-	while (len <= MAX_KEY_FILE && (n = read(fd, key + len, MAX_KEY_FILE + 1 - len)) != 0) {
-		if (n < 0 && errno != EINTR)
-			break;
-		len += n > 0 ? (size_t)n : 0;
-	}
-	*ret = key;
-	*ret_len = len;
-	if (n < 0)
-		return err_set(e, ERR_FAILED, errno, "reading the key file '%s'", path);
-	return len <= MAX_KEY_FILE ? 0 : err_set(e, ERR_USAGE, 0, "the key file '%s' is larger than %zu bytes", path, MAX_KEY_FILE);
+	return small_file_read(path, "key", MAX_KEY_FILE, *ret, ret_len, progress, e);
 }
 
 static void forget_key(char *key, size_t len)
@@ -125,13 +111,13 @@ static void forget_key(char *key, size_t len)
 	free(key);
 }
 
-static int find_key(struct crypt_device *cd, struct blk_source *src, const char *path, struct luks_payload *p, struct err *e)
+static int find_key(struct crypt_device *cd, struct blk_source *src, const char *path, const struct progress *progress, struct luks_payload *p, struct err *e)
 {
 	char *key = NULL;
 	size_t len = 0;
 	int r = -EPERM;
 
-	if (read_key(path, &key, &len, e) < 0) {
+	if (read_key(path, &key, &len, progress, e) < 0) {
 		forget_key(key, len);
 		return -1;
 	}
@@ -154,7 +140,7 @@ static int find_key(struct crypt_device *cd, struct blk_source *src, const char 
 }
 
 static int unlock_copy(struct crypt_device *cd, struct blk_source *src, const struct luks_head *head, int fd, const char *key_file,
-	struct luks_payload *ret, char *why, size_t why_size, struct err *e)
+	const struct progress *progress, struct luks_payload *ret, char *why, size_t why_size, struct err *e)
 {
 	int r = look(cd, src, head, fd, why, why_size, e);
 
@@ -163,7 +149,7 @@ static int unlock_copy(struct crypt_device *cd, struct blk_source *src, const st
 	ret->start = crypt_get_data_offset(cd) * 512;
 	ret->first_iv = crypt_get_iv_offset(cd);
 	ret->sector_size = (uint32_t)crypt_get_sector_size(cd);
-	if (find_key(cd, src, key_file, ret, e) < 0)
+	if (find_key(cd, src, key_file, progress, ret, e) < 0)
 		return -1;
 	if (ret->key_len == 32 || ret->key_len == 64)
 		return 1;
@@ -171,8 +157,8 @@ static int unlock_copy(struct crypt_device *cd, struct blk_source *src, const st
 	return 0;
 }
 
-int luks_unlock(struct blk_source *src, const struct luks_head *head, const char *key_file, struct luks_payload *ret, char *why, size_t why_size,
-	struct err *e)
+int luks_unlock(struct blk_source *src, const struct luks_head *head, const char *key_file, const struct progress *progress,
+	struct luks_payload *ret, char *why, size_t why_size, struct err *e)
 {
 	AUTO_CLOSE_FD int fd = memfd_create("header", MFD_CLOEXEC);
 	struct crypt_device *cd = NULL;
@@ -190,7 +176,7 @@ int luks_unlock(struct blk_source *src, const struct luks_head *head, const char
 		return err_set(e, ERR_FAILED, -r, "libcryptsetup");
 	crypt_set_log_callback(cd, quiet, NULL);
 	(void)crypt_metadata_locking(cd, 0); /* the copy is ours alone */
-	r = unlock_copy(cd, src, head, fd, key_file, ret, why, why_size, e);
+	r = unlock_copy(cd, src, head, fd, key_file, progress, ret, why, why_size, e);
 	crypt_free(cd);
 	if (r <= 0)
 		luks_forget(ret);

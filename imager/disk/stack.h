@@ -70,6 +70,7 @@ struct stack_keys {
 	/* The file with the key or passphrase of a member; NULL: there is none. */
 	const char *(*key_file)(void *arg, size_t member, const char *label, const char *uuid);
 	void *arg;
+	const struct progress *progress; /* NULL, or asked whether to stop while a key comes through a pipe */
 };
 
 /* How members and what is made of them are told. */

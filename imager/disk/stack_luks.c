@@ -65,7 +65,7 @@ static int open_one(struct stack_sets *ret, size_t member, struct blk_source *sr
 	if (!file)
 		return stack_add_raw(ret, member,
 			"LUKS is locked: every block is copied, also what is free; with --unlock VOL=FILE only what is used inside, still encrypted", e);
-	r = luks_unlock(src, &head, file, &p, reason, sizeof(reason), e);
+	r = luks_unlock(src, &head, file, keys->progress, &p, reason, sizeof(reason), e);
 	if (r < 0 && e->code == ERR_FAILED && blk_is_medium_error(e)) {
 		snprintf(reason, sizeof(reason), "its header cannot be read");
 		r = 0;

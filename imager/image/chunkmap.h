@@ -79,6 +79,12 @@ uint64_t cmap_run(const struct chunk_map *m, uint64_t i, enum cmap_kind *ret_kin
 /* cmap_state_run - length in bytes of the run of equal state that begins at byte off of chunk c; *ret_state is that state */
 uint32_t cmap_state_run(const struct chunk_map *m, const struct cmap_chunk *c, uint32_t off, enum ext_state *ret_state);
 
+/* cmap_leaf_run - the run of leaves from off on (a leaf's start) of which each has a used or zero byte, or none has; returns its length in bytes */
+uint32_t cmap_leaf_run(const struct chunk_map *m, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted);
+
+/* cmap_mask_leaves - clear in buf (CHUNK_SIZE bytes) the leaves without a used or zero byte; behind c->len all is cleared */
+void cmap_mask_leaves(const struct chunk_map *m, const struct cmap_chunk *c, uint8_t *buf);
+
 /* cmap_mask - clear in buf (CHUNK_SIZE bytes) what is not used, or with keep_zero only what is unused; behind c->len all is cleared */
 void cmap_mask(const struct chunk_map *m, const struct cmap_chunk *c, uint8_t *buf, bool keep_zero);
 

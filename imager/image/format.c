@@ -79,7 +79,7 @@ static int refuse_features(uint64_t bits, struct err *e)
 static int refuse_stranger(struct err *e)
 {
 	err_set(e, ERR_CORRUPT, 0, "not a calco image (no magic)");
-	return err_hint(e, "the image is named first, then the disks; 'calco capture' makes one");
+	return err_hint(e, "an image is what 'calco capture' makes; where disks are named too, it comes first");
 }
 
 int fmt_get_preamble(const uint8_t b[FMT_PREAMBLE_SIZE], uint64_t features, struct fmt_preamble *ret, struct err *e)

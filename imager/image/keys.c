@@ -5,6 +5,7 @@
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/random.h"
+#include "base/small_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -194,27 +195,11 @@ int key_parse(const char *name, const char *line, struct key *ret, struct err *e
 }
 
 /* A small file as a whole, with a NUL behind it; the caller wipes MAX_FILE + 1 bytes. */
-static int read_small(const char *path, const char *what, char *ret, size_t *ret_len, struct err *e)
+static int read_small(const char *path, const char *what, char *ret, size_t *ret_len, const struct progress *p, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t len = 0;
-
-	if (fd < 0)
-		return err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_FAILED, errno, "opening the %s file '%s'", what, path);
-	while (len <= MAX_FILE) {
-		ssize_t n = read(fd, ret + len, MAX_FILE + 1 - len);
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(e, errno == EISDIR ? ERR_USAGE : ERR_FAILED, errno, "reading the %s file '%s'", what, path);
-		if (n == 0)
-			break;
-		len += (size_t)n;
-	}
-	if (len > MAX_FILE)
-		return err_set(e, ERR_USAGE, 0, "the %s file '%s' is larger than %u bytes", what, path, MAX_FILE);
-	ret[len] = '\0';
-	*ret_len = len;
+	if (small_file_read(path, what, MAX_FILE, ret, ret_len, p, e) < 0)
+		return -1;
+	ret[*ret_len] = '\0';
 	return 0;
 }
 
@@ -239,7 +224,7 @@ static int parse_file(const char *path, char *text, size_t len, struct key *ret,
 	return nr ? 0 : not_a_key(path, "it is empty", e);
 }
 
-int key_read(const char *path, struct key *ret, struct err *e)
+int key_read(const char *path, struct key *ret, const struct progress *p, struct err *e)
 {
 	AUTO_FREE char *text = malloc(MAX_FILE + 2);
 	size_t len = 0;
@@ -247,7 +232,7 @@ int key_read(const char *path, struct key *ret, struct err *e)
 	memset(ret, 0, sizeof(*ret));
 	if (!text)
 		return err_nomem(e, "a key");
-	int r = read_small(path, "key", text, &len, e);
+	int r = read_small(path, "key", text, &len, p, e);
 	if (r == 0)
 		r = parse_file(path, text, len, ret, e);
 	crypt_wipe(text, MAX_FILE + 2);
@@ -256,7 +241,7 @@ int key_read(const char *path, struct key *ret, struct err *e)
 	return r;
 }
 
-int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], struct err *e)
+int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], const struct progress *p, struct err *e)
 {
 	AUTO_KEY struct key k = { .kind = KEY_SIGN_PUBLIC };
 	const char *prefix = "calco-public-";
@@ -267,7 +252,7 @@ int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], struct err *e
 	else if (strlen(word) == BASE64_SIZE && access(word, F_OK) < 0)
 		r = unpack("the public key", word, &k, e);
 	else
-		r = key_read(word, &k, e);
+		r = key_read(word, &k, p, e);
 	if (r < 0)
 		return -1;
 	if (k.kind != KEY_SIGN_PUBLIC && k.kind != KEY_SIGN_SECRET) {
@@ -318,14 +303,14 @@ int key_write(const char *path, const struct key *k, struct err *e)
 	return r;
 }
 
-int key_passphrase(const char *path, uint8_t **ret, size_t *ret_len, struct err *e)
+int key_passphrase(const char *path, uint8_t **ret, size_t *ret_len, const struct progress *p, struct err *e)
 {
 	char *text = malloc(MAX_FILE + 2);
 	size_t len = 0;
 
 	if (!text)
 		return err_nomem(e, "a passphrase");
-	int r = read_small(path, "passphrase", text, &len, e);
+	int r = read_small(path, "passphrase", text, &len, p, e);
 	if (r == 0 && len && text[len - 1] == '\n')
 		len -= len > 1 && text[len - 2] == '\r' ? 2 : 1;
 	if (r == 0 && !len)

@@ -8,6 +8,7 @@
 
 #include "base/crypt.h"
 #include "base/err.h"
+#include "base/progress.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -53,11 +54,14 @@ int key_base64(const struct key *k, char ret[49], struct err *e);
 /* key_parse - one line; @name is for messages, which never repeat the text. ERR_USAGE. */
 int key_parse(const char *name, const char *line, struct key *ret, struct err *e);
 
-/* key_read - the one key of a file. ERR_USAGE when there is no such file, or no key or more than one in it. */
-int key_read(const char *path, struct key *ret, struct err *e);
+/*
+ * key_read - the one key of a file. ERR_USAGE when there is no such file, or no key or more than one in it.
+ * @p: NULL, or asked whether to stop while nobody writes to the pipe that the file is; of the others below too
+ */
+int key_read(const char *path, struct key *ret, const struct progress *p, struct err *e);
 
 /* key_read_signer - whom to trust: a file with a public or secret signing key, its line, or its base64 alone. Only the public half is kept. */
-int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], struct err *e);
+int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], const struct progress *p, struct err *e);
 
 /*
  * key_write - make a new file of mode 0600 (0644 for a public key), flushed
@@ -67,6 +71,6 @@ int key_read_signer(const char *word, uint8_t ret[CRYPT_KEY_SIZE], struct err *e
 int key_write(const char *path, const struct key *k, struct err *e);
 
 /* key_passphrase - the bytes of a passphrase file without the end of the last line; owned: wipe and free. ERR_USAGE when it is empty or has over 64 KiB. */
-int key_passphrase(const char *path, uint8_t **ret, size_t *ret_len, struct err *e);
+int key_passphrase(const char *path, uint8_t **ret, size_t *ret_len, const struct progress *p, struct err *e);
 
 #endif

@@ -181,13 +181,17 @@ int img_find_region(const struct img_manifest *m, const char *word, size_t *ret,
 		return 0;
 	const struct img_volume *above = found ? NULL : volume_above(m, word);
 	if (above) {
-		err_set(e, ERR_USAGE, 0, "'%s' lies on other volumes of the image and cannot be written alone", word);
-		return err_hint(e, "name what it lies on, as 'calco info' shows it, or restore all disks");
+		err_set(e, ERR_USAGE, 0, "'%s' lies on other volumes of the image and has no place of its own", word);
+		return err_hint(e, "name what it lies on, as 'calco info' shows it, or leave --only out");
 	}
 	list_choices(m, choices, sizeof(choices));
 	if (found) {
 		err_set(e, ERR_USAGE, 0, "'%s' names %zu volumes of the image; it has %s", word, found, choices);
 		return err_hint(e, "say DISK:PARTITION, as in 1:2 for partition 2 of disk 1, or the UUID");
+	}
+	if (!choices[0]) {
+		err_set(e, ERR_USAGE, 0, "no volume '%s' in the image, which has no partitions", word);
+		return err_hint(e, "leave --only out, or name a label or UUID that 'calco info' shows");
 	}
 	return err_set(e, ERR_USAGE, 0, "no volume '%s' in the image; it has %s", word, choices);
 }

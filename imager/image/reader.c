@@ -392,8 +392,8 @@ int img_reader_resync(struct img_reader *r, struct img_record *ret)
 	return 1;
 }
 
-/* The same for a file, wherever its walk stands. */
-static int indexed_record(struct img_reader *r, struct img_record *rec, struct err *e)
+/* The record of a file, wherever its walk stands. */
+static int indexed_record(struct img_reader *r, struct img_record *rec, uint8_t *payload, struct err *e)
 {
 	uint64_t at = r->index[rec->at.present];
 	uint8_t b[FMT_RECORD_SIZE];
@@ -410,14 +410,21 @@ static int indexed_record(struct img_reader *r, struct img_record *rec, struct e
 	if (stream_read(&s, b, sizeof(b), e) < 0 || fmt_get_record(b, r->s.sealed, &rec->head, e) < 0)
 		return err_wrap(e, "'%s' at %llu", r->name, (unsigned long long)at);
 	memcpy(rec->sealed_head, b, sizeof(b));
-	return stream_read(&s, r->payload, rec->head.stored_len, e);
+	return stream_read(&s, payload, rec->head.stored_len, e);
+}
+
+int img_reader_record(struct img_reader *r, const struct img_cursor *at, struct img_record *ret, uint8_t *payload, struct err *e)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->at = *at;
+	return r->packs ? located_next(r, &ret->at, ret, payload, e) : indexed_record(r, ret, payload, e);
 }
 
 int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *content, struct err *e)
 {
 	const struct img_region *reg = &r->m->regions[region];
-	struct img_record rec = { .at = { .region = region, .i = i, .chunk = reg->first_chunk + i, .present = img_present_index(reg, i) } };
+	struct img_cursor at = { .region = region, .i = i, .chunk = reg->first_chunk + i, .present = img_present_index(reg, i) };
+	struct img_record rec;
 
-	int failed = r->packs ? located_next(r, &rec.at, &rec, r->payload, e) : indexed_record(r, &rec, e);
-	return failed < 0 ? -1 : img_decode(r->codec, r->m, &rec, r->payload, content, e);
+	return img_reader_record(r, &at, &rec, r->payload, e) < 0 ? -1 : img_decode(r->codec, r->m, &rec, r->payload, content, e);
 }

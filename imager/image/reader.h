@@ -131,6 +131,14 @@ int img_reader_finish(struct img_reader *r, struct err *e);
  */
 int img_reader_resync(struct img_reader *r, struct img_record *ret);
 
+/*
+ * img_reader_record - seekable only: any present chunk as stored, wherever img_reader_next() stands. One thread.
+ * @at: which; @payload: CHUNK_PAYLOAD_MAX bytes
+ *
+ * As img_reader_next() gives it: its header is checked, its content by img_decode().
+ */
+int img_reader_record(struct img_reader *r, const struct img_cursor *at, struct img_record *ret, uint8_t *payload, struct err *e);
+
 /* img_reader_chunk - seekable only: read, decode and check one present chunk (chunk i of a region) into content (CHUNK_SIZE). One thread. */
 int img_reader_chunk(struct img_reader *r, size_t region, uint64_t i, uint8_t *content, struct err *e);
 

@@ -35,8 +35,10 @@ int stream_open(struct stream *s, int fd, const char *name, const struct progres
 	*s = (struct stream){ .fd = fd, .name = name, .waits = wait_is_needed(fd), .p = p };
 	if (fstat(fd, &st) < 0)
 		return err_set(e, ERR_FAILED, errno, "looking at '%s'", name);
-	if (S_ISDIR(st.st_mode))
-		return err_set(e, ERR_USAGE, 0, "'%s' is a folder, not an image", name);
+	if (S_ISDIR(st.st_mode)) {
+		err_set(e, ERR_USAGE, 0, "'%s' is a folder, not an image", name);
+		return err_hint(e, "of a repository name a version: %.120s::NAME ('calco repo list %.120s' shows them)", name, name);
+	}
 	s->seekable = S_ISREG(st.st_mode) && lseek(fd, 0, SEEK_CUR) == 0;
 	s->size = s->seekable ? (uint64_t)st.st_size : 0;
 	s->buffer = malloc(BUFFER_SIZE);

@@ -142,6 +142,22 @@ int img_writer_may_make(const char *path, struct err *e)
 	return 0;
 }
 
+/* Is this what an earlier attempt left, and nothing that somebody needs: a disk of this very name, another name of an image? */
+static int is_left_over(int fd, const char *part, struct err *e)
+{
+	uint8_t magic[8];
+	struct stat st;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(e, ERR_FAILED, errno, "looking at '%s'", part);
+	ssize_t n = S_ISREG(st.st_mode) && st.st_nlink == 1 ? pread(fd, magic, sizeof(magic), 0) : -1;
+	if (n == 0 || (n == (ssize_t)sizeof(magic) && !memcmp(magic, FMT_MAGIC, sizeof(magic))))
+		return 0;
+	err_set(e, ERR_REFUSED, 0, "'%s' is there already, and is not the left-over of a capture", part);
+	err_hint(e, "choose another name, or move that file away first");
+	return err_reason(e, "exists");
+}
+
 /* Open PATH.part; a left-over of an earlier attempt is written anew, one that is being written by somebody is not. */
 static int open_part(struct img_writer *w, struct err *e)
 {
@@ -149,13 +165,17 @@ static int open_part(struct img_writer *w, struct err *e)
 		return -1;
 	if ((size_t)snprintf(w->part, sizeof(w->part), "%s.part", w->path) >= sizeof(w->part))
 		return err_set(e, ERR_USAGE, ENAMETOOLONG, "making '%s'", w->path);
-	int fd = open(w->part, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600); /* it holds what only root may read */
+	int fd = open(w->part, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600); /* it holds what only root may read */
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s'", w->part);
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
 		close(fd);
 		err_set(e, ERR_REFUSED, 0, "'%s' is being written by another program", w->part);
 		return err_reason(e, "in-use");
+	}
+	if (is_left_over(fd, w->part, e) < 0) {
+		close(fd);
+		return -1;
 	}
 	w->fd = fd;
 	w->owns_fd = true;

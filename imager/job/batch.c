@@ -6,6 +6,7 @@
 #include "imager/job/batch.h"
 
 #include "base/arith.h"
+#include "imager/job/chunk_set.h"
 #include "imager/job/twins.h"
 
 #include <string.h>
@@ -71,15 +72,29 @@ static int read_piece(struct batch_reader *r, const struct img_cursor *at, const
 		return 0;
 	if (!r->bad || !blk_is_medium_error(e))
 		return -1;
+	if (r->whole_leaves) /* what is not read below must not pass for what was in the buffer */
+		memset(buf + off, 0xFF, len);
 	for (uint32_t end = off + len; off < end;) {
 		enum ext_state state;
 		uint32_t n = cmap_state_run(reg->map, c, off, &state);
 		n = n < end - off ? n : end - off;
-		if (state == EXT_USED && read_carefully(r, reg->disk, base + off, buf + off, n, e) < 0)
+		if ((state == EXT_USED || (state == EXT_ZERO && r->want_zero)) && read_carefully(r, reg->disk, base + off, buf + off, n, e) < 0)
 			return -1;
 		off += n;
 	}
 	return 0;
+}
+
+/* The run of bytes from off on that are all wanted, or all not. */
+static uint32_t next_run(const struct batch_reader *r, const struct chunk_map *map, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted)
+{
+	enum ext_state state;
+
+	if (r->whole_leaves)
+		return cmap_leaf_run(map, c, off, ret_wanted);
+	uint32_t n = cmap_state_run(map, c, off, &state);
+	*ret_wanted = state == EXT_USED || (state == EXT_ZERO && r->want_zero);
+	return n;
 }
 
 /* Adds the wanted bytes to *bytes. */
@@ -90,9 +105,8 @@ static int read_mixed(struct batch_reader *r, const struct img_cursor *at, const
 	uint32_t start = 0, end = 0; /* what is to be read next; empty while start == end */
 
 	for (uint32_t off = 0; off < c->len;) {
-		enum ext_state state;
-		uint32_t n = cmap_state_run(map, c, off, &state);
-		bool wanted = state == EXT_USED || (state == EXT_ZERO && r->want_zero);
+		bool wanted;
+		uint32_t n = next_run(r, map, c, off, &wanted);
 		if (wanted && start < end && off - end > GAP) {
 			if (read_piece(r, at, c, start, end - start, buf, e) < 0)
 				return -1;
@@ -116,7 +130,7 @@ static bool advance(struct batch_reader *r)
 	do {
 		if (!img_cursor_next(r->m, &r->at))
 			return false;
-	} while (r->only_region != SIZE_MAX && r->at.region != r->only_region);
+	} while ((r->only_region != SIZE_MAX && r->at.region != r->only_region) || (r->only && !chunk_set_has(r->only, r->at.present)));
 	r->has_next = true;
 	return true;
 }

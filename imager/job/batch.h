@@ -13,6 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct chunk_set;
 struct twins;
 
 #define BATCH_CHUNKS 4U
@@ -40,6 +41,8 @@ struct batch_reader {
 	const uint64_t *shift;            /* NULL, or for each disk: subtracted from the image's offsets */
 	bool want_zero;                   /* zero extents are read too (a target), else only used ones (a source) */
 	size_t only_region;               /* SIZE_MAX: all */
+	const struct chunk_set *only;     /* NULL: all */
+	bool whole_leaves;                /* with want_zero: what shares a leaf with a wanted byte is read, too */
 	/* Unreadable bytes: NULL: an error ends it. Else they read as zero and are reported here, sector by sector, ascending. */
 	int (*bad)(void *arg, uint32_t disk, uint64_t start, uint64_t len, struct err *e);
 	/* NULL, or where else to look for them, without shift: what is found there is reported as found instead. */

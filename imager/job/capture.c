@@ -20,9 +20,11 @@
 #include "imager/job/batch.h"
 #include "imager/job/cores.h"
 #include "imager/job/plan.h"
+#include "imager/job/state.h"
 #include "imager/job/twins.h"
 #include "imager/repo/store.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -41,6 +43,7 @@ struct capture {
 	struct img_range *recovered; /* unreadable, but found elsewhere */
 	size_t nr_recovered;
 	uint64_t total, done, nr_zero, bad_bytes, recovered_bytes;
+	char unfinished[512]; /* "", or the record of a restore to one of the disks that was cut short */
 };
 
 struct capture_item {
@@ -340,6 +343,20 @@ static int open_disk(struct capture *cap, size_t i, struct err *e)
 	return 0;
 }
 
+/* Half of a restored disk is no mistake of ours to refuse, but hardly what was wanted. */
+static void tell_cut_short(struct capture *cap, size_t i)
+{
+	const char *disk = cap->o->disks[i];
+	char record[PATH_MAX];
+
+	if (cap->o->sources || !state_cut_short(disk, cap->sources[i], record, sizeof(record)))
+		return;
+	progress_notice(cap->p, "a restore to '%.200s' was cut short, so it holds neither the old disk nor the new one: let the same restore command complete it, "
+		"or take it back with 'calco undo %.200s'", disk, disk);
+	if (!cap->unfinished[0])
+		snprintf(cap->unfinished, sizeof(cap->unfinished), "%.500s", record);
+}
+
 static int plan(struct capture *cap, struct err *e)
 {
 	const struct capture_options *o = cap->o;
@@ -357,7 +374,10 @@ static int plan(struct capture *cap, struct err *e)
 	if (name_image(cap, e) < 0 || make_keys(cap, e) < 0)
 		return -1;
 	for (size_t i = 0; i < o->nr_disks; i++) {
-		if (open_disk(cap, i, e) < 0 || plan_disk(cap->m, cap->seen[i], &po, cap->p, e) < 0)
+		if (open_disk(cap, i, e) < 0)
+			return -1;
+		tell_cut_short(cap, i);
+		if (plan_disk(cap->m, cap->seen[i], &po, cap->p, e) < 0)
 			return -1;
 		describe_device(&cap->m->disks[i], o->disks[i]);
 	}
@@ -441,6 +461,7 @@ static void fill_result(struct capture *cap, struct capture_result *ret)
 	ret->recovered_bytes = cap->recovered_bytes;
 	ret->nr_recovered = cap->nr_recovered;
 	ret->recovered = take(&cap->recovered);
+	memcpy(ret->unfinished, cap->unfinished, sizeof(ret->unfinished));
 	ret->manifest = take(&cap->m);
 }
 

@@ -8,6 +8,7 @@
 
 #include "base/blk.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "imager/disk/table.h"
 #include "imager/job/expected.h"
 #include "imager/job/state.h"
@@ -19,19 +20,31 @@ struct target_layout {
 	uint32_t nr_arm;
 };
 
-/* target_look - find out; what cannot be parsed is simply not listed. Fails only when the target cannot be read. */
-int target_look(struct blk_sink *sink, struct target_layout *ret, struct err *e);
+/* target_look - find out; what cannot be parsed is simply not listed. Fails only when the target cannot be read, or the job shall stop. */
+int target_look(struct blk_sink *sink, const struct progress *p, struct target_layout *ret, struct err *e);
 void target_layout_release(struct target_layout *t);
 
-/*
- * target_disarm - save and clear the arm ranges of the old and the new layout, and put the stub in place of the boot code
- * @disk: of the image; with x->only_region only what lies in that region is touched
- *
- * What is saved is synced before anything is cleared, and the target is flushed before it returns.
- */
-int target_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
+/* A target that is to be disarmed. */
+struct disarm {
+	const struct expected *x;
+	uint32_t disk;            /* of the image; with x->only_region only what lies in that region is touched */
+	const struct target_layout *t;
+	struct blk_sink *sink;
+	struct state *state;
+	const struct progress *p; /* asked before each sector whether the job shall stop */
+};
 
-/* target_may_disarm - would target_disarm() be refused by the record of an earlier attempt? The target is only read. */
-int target_may_disarm(const struct expected *x, uint32_t disk, const struct target_layout *t, struct blk_sink *sink, struct state *state, struct err *e);
+/*
+ * target_save - save the arm ranges of the old and the new layout and the boot code to the record, with notes by which the target is known again
+ * (state_see). The target is only read. The caller syncs the record.
+ */
+int target_save(const struct disarm *d, struct err *e);
+
+/*
+ * target_clear - clear what target_save() saved, put the stub in place of the boot code, and flush
+ *
+ * Stopped or failed in between, the record brings everything back.
+ */
+int target_clear(const struct disarm *d, struct err *e);
 
 #endif

@@ -80,7 +80,10 @@ static int compare_batch(void *arg, void *worker, void *item, struct err *e)
 		uint8_t *content = batch_chunk(&it->in, k), id[IMG_ID_SIZE];
 		struct cmap_chunk c;
 		cmap_get(reg->map, at->i, &c);
-		cmap_mask(reg->map, &c, content, true);
+		if (dc->whole_leaves)
+			cmap_mask_leaves(reg->map, &c, content);
+		else
+			cmap_mask(reg->map, &c, content, true);
 		if (dc->holds)
 			holds_clear(dc->holds, reg->disk, reg->start + at->i * CHUNK_SIZE, content, c.len);
 		if (chunk_id(worker, content, id, NULL, e) < 0)
@@ -125,7 +128,7 @@ int disk_check_run(struct disk_check *dc, const struct progress *p, struct err *
 	for (size_t i = 0; i < dc->x->m->nr_disks; i++)
 		shift[i] = dc->x->disks[i].shift;
 	run.reader = (struct batch_reader){ .m = dc->x->m, .disks = dc->disks, .shift = shift, .want_zero = true,
-		.only_region = dc->x->only_region, .bad = dc->unreadable, .bad_arg = dc->arg };
+		.only_region = dc->x->only_region, .only = dc->only, .whole_leaves = dc->whole_leaves, .bad = dc->unreadable, .bad_arg = dc->arg };
 	img_cursor_begin(&run.reader.at);
 	dc->checked = dc->nr_chunks = 0;
 	return pipe_run(&ops, &run, threads, threads * 2 + 4, p, e);

@@ -17,6 +17,8 @@ struct disk_check {
 	const struct special_chunk *special;  /* chunks with another id than the image's; sorted */
 	size_t nr_special;
 	struct blk_source *const *disks;
+	const struct chunk_set *only;         /* NULL: every present chunk */
+	bool whole_leaves;                    /* unused bytes must be zero where they share a leaf with others */
 	unsigned threads;
 	const char *phase;                    /* for progress */
 	uint64_t total;                       /* for progress */

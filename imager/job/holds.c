@@ -8,6 +8,7 @@
 
 #define BOOT_CODE 440U
 #define DISK_TAIL ((uint64_t)128 << 10)
+#define SEEN_OF_HOLD ((uint64_t)1 << 20) /* of each */
 
 /*
  * Real-mode code at 0000:7C00: print the message with INT 10h AH=0Eh, then INT 18h, with which firmware tries the next boot
@@ -332,9 +333,9 @@ static bool is_mbr(const struct holds *h, const struct hold *x)
 	return x->start == 0 && x->stage == HOLD_TABLE && h->x->m->disks[x->disk].table != PT_NONE && x->len >= 512;
 }
 
-typedef int (*held_fn)(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e);
+typedef int (*held_fn)(void *arg, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e);
 
-static int with_stub(const struct hold *x, struct blk_sink *sink, held_fn fn, struct err *e)
+static int with_stub(const struct hold *x, held_fn fn, void *arg, struct err *e)
 {
 	AUTO_FREE uint8_t *copy = malloc((size_t)x->len);
 
@@ -342,11 +343,11 @@ static int with_stub(const struct hold *x, struct blk_sink *sink, held_fn fn, st
 		return err_nomem(e, "the boot sector");
 	memcpy(copy, x->bytes, (size_t)x->len);
 	holds_stub(copy);
-	return fn(sink, 0, copy, x->len, e);
+	return fn(arg, 0, copy, x->len, e);
 }
 
 /* Everything of one stage, highest offset first. */
-static int each_held(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, held_fn fn, struct err *e)
+static int each_held(const struct holds *h, uint32_t disk, enum hold_stage stage, held_fn fn, void *arg, struct err *e)
 {
 	uint64_t shift = h->x->disks[disk].shift;
 
@@ -356,29 +357,66 @@ static int each_held(const struct holds *h, uint32_t disk, enum hold_stage stage
 			continue;
 		int r = 0;
 		if (is_mbr(h, x) && stage == HOLD_TABLE)
-			r = with_stub(x, sink, fn, e);
+			r = with_stub(x, fn, arg, e);
 		else if (is_mbr(h, x) && stage == HOLD_BOOT) /* a GPT behind it stands already and is not touched again */
-			r = fn(sink, 0, x->bytes, min_u64(x->len, h->x->m->disks[disk].sector_size), e);
+			r = fn(arg, 0, x->bytes, min_u64(x->len, h->x->m->disks[disk].sector_size), e);
 		else if (x->stage == stage)
-			r = fn(sink, x->start - shift, x->bytes, x->len, e);
+			r = fn(arg, x->start - shift, x->bytes, x->len, e);
 		if (r < 0)
 			return -1;
 	}
 	return 0;
 }
 
-static int write_held(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
+static int write_held(void *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
 {
 	return blk_write(sink, off, bytes, (size_t)len, e);
 }
 
 int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e)
 {
-	return each_held(h, disk, stage, sink, write_held, e);
+	return each_held(h, disk, stage, write_held, sink, e);
 }
 
-static int verify_held(struct blk_sink *sink, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
+static int note_held(void *state, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
 {
+	return state_note_write(state, off, bytes, len, e) < 0 ? -1 : 0;
+}
+
+int holds_will_write(const struct holds *h, uint32_t disk, struct state *state, struct err *e)
+{
+	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
+		if (each_held(h, disk, stage, note_held, state, e) < 0)
+			return -1;
+	return state_sync(state, e);
+}
+
+int holds_see(const struct holds *h, uint32_t disk, struct blk_sink *sink, struct state *state, struct err *e)
+{
+	uint64_t shift = h->x->disks[disk].shift;
+	uint8_t buf[4096];
+
+	for (size_t i = 0; i < h->nr; i++) {
+		const struct hold *x = &h->list[i];
+		uint64_t end = min_u64(x->start - shift + min_u64(x->len, SEEN_OF_HOLD), sink->size);
+		if (x->disk != disk)
+			continue;
+		for (uint64_t at = x->start - shift; at < end; at += sizeof(buf)) {
+			size_t len = (size_t)min_u64(sizeof(buf), end - at);
+			if (blk_read_back(sink, at, buf, len, e) < 0)
+				return -1;
+			/* The boot code may be the stub by now, which goes as it came. */
+			size_t skip = at == 0 && len > BOOT_CODE ? BOOT_CODE : 0;
+			if (state_see(state, at + skip, buf + skip, len - skip, e) < 0)
+				return -1;
+		}
+	}
+	return 0;
+}
+
+static int verify_held(void *arg, uint64_t off, const uint8_t *bytes, uint64_t len, struct err *e)
+{
+	struct blk_sink *sink = arg;
 	AUTO_FREE uint8_t *got = malloc((size_t)len);
 
 	if (!got)
@@ -394,5 +432,5 @@ static int verify_held(struct blk_sink *sink, uint64_t off, const uint8_t *bytes
 
 int holds_verify(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e)
 {
-	return each_held(h, disk, stage, sink, verify_held, e);
+	return each_held(h, disk, stage, verify_held, sink, e);
 }

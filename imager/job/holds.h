@@ -10,6 +10,7 @@
 #include "base/err.h"
 #include "imager/image/chunk.h"
 #include "imager/job/expected.h"
+#include "imager/job/state.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -63,6 +64,12 @@ void holds_clear(const struct holds *h, uint32_t disk, uint64_t start, uint8_t *
 
 /* holds_write - write one stage to a target, highest offset first (a backup table before the primary one). The caller flushes. */
 int holds_write(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e);
+
+/* holds_see - note what stands where something is held, before anything is written: state_see() */
+int holds_see(const struct holds *h, uint32_t disk, struct blk_sink *sink, struct state *state, struct err *e);
+
+/* holds_will_write - before the first holds_write() of a disk: state_will_write() for all stages */
+int holds_will_write(const struct holds *h, uint32_t disk, struct state *state, struct err *e);
 
 /* holds_verify - read back what holds_write() wrote and compare: ERR_CORRUPT names the range that differs. After the flush, before the next stage. */
 int holds_verify(const struct holds *h, uint32_t disk, enum hold_stage stage, struct blk_sink *sink, struct err *e);

@@ -57,6 +57,7 @@ struct capture_result {
 	size_t nr_recovered;
 	uint64_t recovered_bytes;
 	uint64_t nr_differing;         /* chunks of a mirror that are not the same in another member */
+	char unfinished[512];          /* "", or the state record of a restore to one of the disks that was cut short */
 	double seconds;
 };
 
@@ -89,6 +90,7 @@ struct restore_options {
 	uint32_t sector_size;     /* of targets that are plain files; 0: that of the image's disk */
 	const char *const *as_is; /* volumes that are written as they are whatever the target's sectors; NULL-terminated; may be NULL */
 	bool dry_run;             /* plan only: nothing is written */
+	bool refresh;             /* look at the targets first, and write only what differs; not from a pipe */
 	struct blk_sink *const *sinks; /* NULL: disks are opened by path; else used instead of opening (write logs, tests); borrowed */
 };
 
@@ -106,8 +108,12 @@ struct restore_result {
 	size_t nr_changes;
 	uint64_t written_bytes, verified_bytes, discarded_bytes;
 	uint64_t nr_chunks;
+	/* Of a refresh: read of the targets and compared; chunks that differed; read of the image's records; made zero, which written_bytes lacks. */
+	uint64_t scanned_bytes, differing_chunks, fetched_bytes, zeroed_bytes;
+	bool is_same;             /* the targets held the image already: nothing was written */
 	bool resized_table;       /* the target is larger and its GPT was rewritten for it */
 	char state_file[512];     /* "" when nothing had to be saved */
+	char set_aside[512];      /* "", or where the record of an earlier attempt is now, after which the target was used otherwise */
 	double seconds;
 };
 
@@ -117,6 +123,9 @@ struct restore_result {
  * Everything that can be checked is checked before the first write. Every chunk is verified against its id before it is written; with a damaged image nothing of
  * the damaged chunk reaches the target, which stays disarmed (ERR_CORRUPT). Read-back differences are ERR_CORRUPT with volume and range. The same call
  * completes a restore that was cut short.
+ *
+ * With o->refresh the targets are read first, and only leaves that differ are written, all else is the same; with dry_run, too, the figures of
+ * the result tell what would be written.
  */
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e);
 
@@ -138,11 +147,25 @@ struct restore_target {
 int restore_foresee(struct img_reader *reader, size_t only_region, const struct restore_target *targets, const char *const *as_is,
 	struct restore_change **ret, size_t *ret_nr, struct err *e);
 
+enum restore_held { RESTORE_HELD_NOTHING, RESTORE_HELD_UNNAMED, RESTORE_HELD_NAMED };
+
 /*
- * restore_is_unfinished - did a restore of this very plain file (path, size, inode, time of birth) begin and not end, as its state record tells?
- * @state_file: as in restore_options. False where there is no record, or it cannot be read.
+ * restore_resumes - is this plain file what a restore that did not end left, as its state record tells, so that nothing more is lost by completing it?
+ * @state_file: as in restore_options
+ * @disk: of the image
+ * @held: what is recognised in the file: nothing at all, data without a name, something with a name
+ *
+ * False where there is no record, or it cannot be read, or is of another file of that name, or the file was used since.
  */
-bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size);
+bool restore_resumes(const char *state_file, size_t disk, const char *target, uint64_t size, enum restore_held held);
+
+/*
+ * restore_announce - begin the state record of a file that was just made and will have so many bytes
+ *
+ * Before it gets its size: the same command knows it then as its own, whenever this one is killed. The record of an earlier file is set aside.
+ * @ret_aside: gets the new name of that record, unless it holds one already
+ */
+int restore_announce(const char *state_file, size_t disk, const char *target, uint64_t size, const struct progress *p, char ret_aside[512], struct err *e);
 
 /* Where a single volume goes, and what the target's table says about that partition. */
 struct restore_place {

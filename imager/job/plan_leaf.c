@@ -190,6 +190,8 @@ static int open_volume(struct plan *p, size_t dev, const struct blk_set *set, st
 		return refuse_unsafe(p, dev, fsd_get_info(v), e);
 	if (d->why_raw[0] && !*ret_raw)
 		snprintf(v->info.notice, sizeof(v->info.notice), "%s", d->why_raw);
+	else if (v->driver == &fsd_raw && !*ret_raw)
+		plan_note_unknown(p, dev, &v->info);
 	*ret = take(&v);
 	return 0;
 }

@@ -214,7 +214,7 @@ static int assemble(struct plan *p, const struct stack_kind *kind, bool is_last,
 	struct stack_sets sets = { 0 };
 	struct waiting w;
 	struct key_ring ring = { .p = p, .w = &w };
-	struct stack_keys keys = { .key_file = find_key_file, .arg = &ring };
+	struct stack_keys keys = { .key_file = find_key_file, .arg = &ring, .progress = p->p };
 
 	int r = find_waiting(p, kind, &w, e);
 	if (r == 0 && w.nr)

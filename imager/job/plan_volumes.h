@@ -101,6 +101,11 @@ bool device_is_asked_raw(const struct plan *p, size_t dev, const char *label, co
 /* plan_find_devices - from the regions upward, until nothing new appears. ERR_REFUSED "set-member" for sets that are not complete. */
 int plan_find_devices(struct plan *p, struct err *e);
 
+/* ---- plan_unknown.c ---- */
+
+/* plan_note_unknown - the notice of a partition taken raw that is to hold files, and in which nothing was recognised */
+void plan_note_unknown(const struct plan *p, size_t dev, struct fsd_info *info);
+
 /* ---- plan_notice.c ---- */
 
 /* plan_notice - one or two parts of a notice, of which each may be ""; neither may be out. What does not fit is left out word by word. */

@@ -52,7 +52,7 @@ int plan_words(const struct plan *p, int r, struct err *e)
 		/* After a refusal not every volume was asked for its name. */
 		if (o->raw_found[i] || (r < 0 && (!strcmp(raw, "all") || find_meant(p, raw) != SIZE_MAX)))
 			continue;
-		return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label or UUID, or 'all')", raw);
+		return err_set(e, ERR_USAGE, 0, "--raw: there is no volume '%s' (a partition number, label, UUID or GPT name, 'all' or 'gaps')", raw);
 	}
 	for (size_t i = 0; o->unlock_found && o->unlocks && o->unlocks[i]; i++) {
 		if (o->unlock_found[i])

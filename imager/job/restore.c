@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
- * Restore: check everything, disarm, write, scrub, flush, read back, arm. restore_run() reads like that sentence; the
- * stages live in restore_write.c, restore_scrub.c, restore_check.c, disarm.c and holds.c.
+ * Restore: check everything, disarm, write, scrub, flush, read back, arm. run() reads like that sentence; a refresh scans before it, and
+ * writes what differs (refresh_scan.c, refresh_write.c). The stages live in restore_write.c, restore_scrub.c, restore_check.c, disarm.c and holds.c.
  */
-#include "imager/job/restore.h"
+#include "imager/job/refresh.h"
 
 #include "base/arith.h"
 #include "imager/disk/device.h"
@@ -24,6 +24,10 @@ static int open_image(struct restore *rs, struct err *e)
 	if (!rs->reader)
 		return -1;
 	rs->m = (struct img_manifest *)img_reader_manifest(rs->reader);
+	if (rs->o->refresh && !img_reader_seekable(rs->reader)) {
+		err_set(e, ERR_USAGE, 0, "a refresh looks for single pieces of the image, which a pipe cannot give");
+		return err_hint(e, "name the image as a file or in a repository, or use 'calco restore'");
+	}
 	rs->only_region = SIZE_MAX;
 	return rs->o->only ? img_find_region(rs->m, rs->o->only, &rs->only_region, e) : 0;
 }
@@ -125,7 +129,7 @@ static int plan(struct restore *rs, struct err *e)
 	if (expected_new(&rq, &rs->x, e) < 0)
 		return -1;
 	for (size_t i = 0; i < rs->m->nr_disks; i++)
-		if (rs->sinks[i] && target_look(rs->sinks[i], &rs->layouts[i], e) < 0)
+		if (rs->sinks[i] && target_look(rs->sinks[i], rs->p, &rs->layouts[i], e) < 0)
 			return -1;
 	if (rs->only_region != SIZE_MAX && place_volume(rs, rs->m->regions[rs->only_region].disk, e) < 0)
 		return -1;
@@ -136,22 +140,70 @@ static int plan(struct restore *rs, struct err *e)
 	return holds_new(rs->x, old, nr_old, &rs->holds, e);
 }
 
+/* Where the record of the target for one disk of the image lies. A name that was given is numbered from the second disk on. */
+static int state_place(const char *state_file, size_t disk, const char *target, char *ret, size_t size, struct err *e)
+{
+	if (!state_file)
+		return state_default(target, ret, size, e);
+	if (disk == 0)
+		snprintf(ret, size, "%.4000s", state_file);
+	else
+		snprintf(ret, size, "%.4000s.%zu", state_file, disk + 1);
+	return 0;
+}
+
+/* Is the unfinished record of what stands on the target? 1; 0; -1: the target cannot be read. */
+static int state_fits(struct state *s, struct blk_source *target, struct err *e)
+{
+	struct state_match match;
+
+	if (state_is_other(s))
+		return 0;
+	return state_compare(s, target, &match, NULL, NULL, e) < 0 ? -1 : match.nr_differing == 0;
+}
+
+/*
+ * A record that is not of what stands on the target would keep the bytes of before the last disk, and not those that are cleared now. It may hold the
+ * only copy of something all the same: it is kept beside the new one.
+ */
+static int set_aside(struct state *s, const char *target, bool dry_run, const struct progress *p, char ret[512], struct err *e)
+{
+	const char *why = state_is_other(s) ? "it was begun for another one of this name or size" : "that one was used since";
+	char path[PATH_MAX];
+
+	if (dry_run) {
+		progress_notice(p, "the state record of an unfinished restore to '%.200s' would be set aside: %s", target, why);
+		return 0;
+	}
+	if (state_set_aside(s, path, sizeof(path), e) < 0)
+		return -1;
+	progress_notice(p, "the state record of an unfinished restore to '%.200s' was set aside as '%.300s': %s", target, path, why);
+	if (!ret[0])
+		snprintf(ret, 512, "%.500s", path);
+	return 0;
+}
+
+static int open_state(struct restore *rs, size_t d, struct err *e)
+{
+	struct blk_sink *sink = rs->sinks[d];
+	char path[PATH_MAX];
+
+	if (state_place(rs->o->state_file, d, sink->name, path, sizeof(path), e) < 0 || state_open(path, sink->name, sink->size, &rs->states[d], e) < 0)
+		return -1;
+	if (!state_is_open(rs->states[d]))
+		return 0;
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(sink, e);
+	int fits = src ? state_fits(rs->states[d], src, e) : -1;
+	if (fits)
+		return fits < 0 ? -1 : 0;
+	return set_aside(rs->states[d], sink->name, rs->o->dry_run, rs->p, rs->set_aside, e);
+}
+
 static int open_states(struct restore *rs, struct err *e)
 {
-	for (size_t i = 0; i < rs->m->nr_disks; i++) {
-		char path[PATH_MAX];
-		if (!rs->sinks[i])
-			continue;
-		/* One record for each disk: a name that was given is numbered from the second on. */
-		if (rs->o->state_file && i == 0)
-			snprintf(path, sizeof(path), "%.4000s", rs->o->state_file);
-		else if (rs->o->state_file)
-			snprintf(path, sizeof(path), "%.4000s.%zu", rs->o->state_file, i + 1);
-		else if (state_default(rs->sinks[i]->name, path, sizeof(path), e) < 0)
+	for (size_t i = 0; i < rs->m->nr_disks; i++)
+		if (rs->sinks[i] && open_state(rs, i, e) < 0)
 			return -1;
-		if (state_open(path, rs->sinks[i]->name, rs->sinks[i]->size, &rs->states[i], e) < 0)
-			return -1;
-	}
 	return 0;
 }
 
@@ -168,38 +220,94 @@ int restore_foresee(struct img_reader *reader, size_t only_region, const struct 
 	return 0;
 }
 
-bool restore_is_unfinished(const char *state_file, const char *target, uint64_t target_size)
+bool restore_resumes(const char *state_file, size_t disk, const char *target, uint64_t size, enum restore_held held)
 {
 	AUTO(state) struct state *s = NULL;
 	struct err ignored = ERR_INIT;
 	char path[PATH_MAX];
 
-	if (!state_file && state_default(target, path, sizeof(path), &ignored) < 0)
+	if (state_place(state_file, disk, target, path, sizeof(path), &ignored) < 0 || state_open(path, target, size, &s, &ignored) < 0 || !state_is_open(s))
 		return false;
-	return state_open(state_file ? state_file : path, target, target_size, &s, &ignored) == 0 && state_is_open(s) && state_is_of_file(s, target);
+	AUTO(blk_source) struct blk_source *src = blk_open(target, 0, false, &ignored);
+	if (!src || state_fits(s, src, &ignored) != 1)
+		return false;
+	/* Where nothing had to be saved, nothing of anybody's was there: what is recognised now is half of what was restored. */
+	return held == RESTORE_HELD_NOTHING || (state_is_begun(s) && (held == RESTORE_HELD_UNNAMED || !state_saved_bytes(s)));
 }
 
-/* As far as a dry run can tell: the record of an earlier attempt may refuse what the target holds by now. */
-static int check_disarm(struct restore *rs, struct err *e)
+int restore_announce(const char *state_file, size_t disk, const char *target, uint64_t size, const struct progress *p, char ret_aside[512], struct err *e)
 {
-	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_may_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+	AUTO(state) struct state *s = NULL;
+	char path[PATH_MAX];
+
+	if (state_place(state_file, disk, target, path, sizeof(path), e) < 0 || state_open(path, target, size, &s, e) < 0)
+		return -1;
+	if (state_is_open(s) && (state_is_other(s) || state_is_begun(s)) && set_aside(s, target, false, p, ret_aside, e) < 0)
+		return -1;
+	return state_sync(s, e);
+}
+
+static int each_target(struct restore *rs, int (*fn)(const struct disarm *d, struct err *e), struct err *e)
+{
+	for (uint32_t i = 0; i < rs->m->nr_disks; i++) {
+		struct disarm d = { .x = rs->x, .disk = i, .t = &rs->layouts[i], .sink = rs->sinks[i], .state = rs->states[i], .p = rs->p };
+		if (rs->sinks[i] && fn(&d, e) < 0)
 			return -1;
+	}
 	return 0;
 }
 
+/* All that is to be cleared is on record before anything is. */
 static int disarm(struct restore *rs, struct err *e)
 {
 	progress_update(rs->p, "disarm", 0, 0);
+	if (each_target(rs, target_save, e) < 0)
+		return -1;
 	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
-		if (rs->sinks[d] && target_disarm(rs->x, d, &rs->layouts[d], rs->sinks[d], rs->states[d], e) < 0)
+		if (rs->sinks[d] && (holds_see(rs->holds, d, rs->sinks[d], rs->states[d], e) < 0 || state_sync(rs->states[d], e) < 0))
 			return -1;
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	rs->disarmed = true;
+	return each_target(rs, target_clear, e);
+}
+
+int restore_reach(struct restore *rs, uint32_t disk, uint64_t end, struct err *e)
+{
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	uint64_t was = __atomic_load_n(&rs->reached[disk], __ATOMIC_RELAXED);
+	while (was < end && !__atomic_compare_exchange_n(&rs->reached[disk], &was, end, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 	return 0;
+}
+
+/*
+ * Marks are set far ahead of the writes. Whoever stops a restore does so because the disk is the wrong one: the marks go back to what
+ * was written, so that all behind it can be had back. One that cannot be moved only claims more than that.
+ */
+static void settle_marks(struct restore *rs)
+{
+	struct err ignored = ERR_INIT;
+
+	for (size_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->states[d])
+			state_settle(rs->states[d], rs->reached[d], &ignored);
+}
+
+/* The targets are what they were, and may be used on: a record that says otherwise would stand in the way of the next restore. */
+static void forget_records(struct restore *rs)
+{
+	for (size_t d = 0; d < IMG_MAX_DISKS; d++)
+		if (rs->states[d])
+			state_withdraw(rs->states[d]);
 }
 
 /* From here on any place may change: unused space is discarded, superblocks and tables are written. */
 static int mark_all(struct restore *rs, struct err *e)
 {
+	if (progress_check(rs->p, e) < 0)
+		return -1;
 	for (size_t d = 0; d < rs->m->nr_disks; d++) {
 		const struct img_region *only = rs->only_region == SIZE_MAX ? NULL : &rs->m->regions[rs->only_region];
 		if (!rs->sinks[d])
@@ -232,19 +340,33 @@ static int arm_stage(struct restore *rs, enum hold_stage stage, struct err *e)
 	return 0;
 }
 
-/*
- * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
- * it was read back.
- */
-static int arm(struct restore *rs, struct err *e)
+static int finish_states(struct restore *rs, struct err *e)
 {
-	progress_update(rs->p, "arm", 0, 0);
-	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
-		if (arm_stage(rs, stage, e) < 0)
-			return -1;
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->states[d] && state_finish(rs->states[d], rs->m->root, e) < 0)
 			return -1;
+	return 0;
+}
+
+/*
+ * Stage by stage over all disks, so that what firmware starts from comes last everywhere, and only when everything before
+ * it was read back. A stop is not asked for any more: what is left is little, and then the disk is whole.
+ */
+static int arm(struct restore *rs, struct err *e)
+{
+	if (progress_check(rs->p, e) < 0)
+		return -1;
+	progress_update(rs->p, "arm", 0, 0);
+	for (uint32_t d = 0; d < rs->m->nr_disks; d++)
+		if (rs->sinks[d] && holds_will_write(rs->holds, d, rs->states[d], e) < 0)
+			return -1;
+	for (enum hold_stage stage = HOLD_SUPER; stage <= HOLD_BOOT; stage++)
+		if (arm_stage(rs, stage, e) < 0)
+			return -1;
+	if (finish_states(rs, e) < 0)
+		return -1;
+	for (size_t i = 0; rs->need && i < rs->holds->nr; i++)
+		rs->written += rs->holds->list[i].len;
 	for (size_t d = 0; d < rs->m->nr_disks; d++)
 		if (rs->sinks[d])
 			blk_rescan(rs->sinks[d]);
@@ -266,11 +388,16 @@ static int run(struct restore *rs, struct err *e)
 		return -1;
 	if (open_states(rs, e) < 0)
 		return -1;
+	if (rs->o->refresh && refresh_scan(rs, e) < 0)
+		return -1;
 	if (rs->o->dry_run)
-		return check_disarm(rs, e);
+		return rs->need && !rs->is_same ? restore_write(rs, e) : 0; /* of a refresh, how much it would write */
+	if (rs->is_same)
+		return finish_states(rs, e) < 0 ? -1 : still_there(rs, e);
+	if (rs->need)
+		refresh_widen(rs);
 	if (disarm(rs, e) < 0)
 		return -1;
-	rs->disarmed = true;
 	if (restore_write(rs, e) < 0 || mark_all(rs, e) < 0 || restore_scrub(rs, e) < 0)
 		return -1;
 	progress_update(rs->p, "flush", 0, 0);
@@ -287,11 +414,17 @@ static void fill_result(struct restore *rs, struct restore_result *ret)
 	ret->verified_bytes = rs->verified;
 	ret->discarded_bytes = rs->discarded;
 	ret->nr_chunks = rs->nr_chunks;
+	ret->scanned_bytes = rs->scanned;
+	ret->differing_chunks = rs->differing;
+	ret->fetched_bytes = rs->fetched;
+	ret->zeroed_bytes = rs->zeroed;
+	ret->is_same = rs->is_same;
 	for (size_t i = 0; i < rs->m->nr_disks; i++) {
 		ret->resized_table |= rs->x->disks[i].nr_patches > 0 && rs->x->disks[i].size > rs->m->disks[i].size;
 		if (rs->states[i] && state_path(rs->states[i])[0] && !ret->state_file[0])
 			snprintf(ret->state_file, sizeof(ret->state_file), "%.500s", state_path(rs->states[i]));
 	}
+	memcpy(ret->set_aside, rs->set_aside, sizeof(ret->set_aside));
 	ret->changes = take(&rs->x->changes);
 	ret->nr_changes = rs->x->nr_changes;
 	ret->manifest = img_reader_take_manifest(rs->reader);
@@ -308,6 +441,7 @@ static void release(struct restore *rs)
 			blk_sink_close(rs->sinks[i]);
 	}
 	img_reader_close(rs->reader);
+	free(rs->need);
 }
 
 int restore_run(const struct restore_options *o, struct restore_result *ret, const struct progress *p, struct err *e)
@@ -321,9 +455,12 @@ int restore_run(const struct restore_options *o, struct restore_result *ret, con
 	rs->o = o;
 	rs->p = p;
 	int r = run(rs, e);
-	if (r < 0 && rs->disarmed && !e->hint[0])
-		err_hint(e, "the target is not complete and does not boot; the same command finishes it (a disk is confirmed again), "
-			"'calco undo' gives back what it had not come to");
+	if (r < 0 && !rs->disarmed)
+		forget_records(rs);
+	else if (r < 0 && e->code == ERR_STOPPED)
+		settle_marks(rs);
+	if (r < 0 && !e->hint[0])
+		restore_advise(rs, e);
 	if (r == 0)
 		fill_result(rs, ret);
 	release(rs);

@@ -28,6 +28,7 @@ static int check_disks(struct restore *rs, struct blk_source **sources, struct e
 		.special = rs->holds->special,
 		.nr_special = rs->holds->nr_special,
 		.disks = sources,
+		.only = rs->need,
 		.threads = rs->o->threads,
 		.phase = "read-back",
 		.total = rs->total,

@@ -4,6 +4,8 @@
 
 #include "base/arith.h"
 
+#define STEP ((uint64_t)256 << 20)
+
 /* The unused run that is being collected on one disk, in target offsets. */
 struct scrub_run {
 	struct restore *rs;
@@ -11,18 +13,24 @@ struct scrub_run {
 	uint64_t start, end;
 };
 
+/* In steps, between which it can be stopped: clearing a whole disk takes hours. They end where no device has to keep part of a block for it. */
 static int scrub_flush(struct scrub_run *s, struct err *e)
 {
 	struct blk_sink *sink = s->rs->sinks[s->disk];
-	uint64_t len = s->end - s->start;
 
-	if (!len)
-		return 0;
-	s->rs->discarded += len;
-	int r = s->rs->o->scrub == SCRUB_ZERO ? blk_zero(sink, s->start, len, e) : blk_discard(sink, s->start, len, e);
-	s->start = s->end;
-	progress_update(s->rs->p, "discard", s->rs->discarded, 0);
-	return r < 0 ? -1 : progress_check(s->rs->p, e);
+	while (s->start < s->end) {
+		uint64_t end = min_u64(s->end, round_down_u64(s->start, STEP) + STEP), len = end - s->start;
+		/* What becomes of discarded bytes is the device's choice: as they were, or zeros. */
+		if (restore_reach(s->rs, s->disk, end, e) < 0 || state_will_write(s->rs->states[s->disk], s->start, NULL, len, e) < 0)
+			return -1;
+		int r = s->rs->o->scrub == SCRUB_ZERO ? blk_zero(sink, s->start, len, e) : blk_discard(sink, s->start, len, e);
+		s->start = end;
+		s->rs->discarded += len;
+		progress_update(s->rs->p, "discard", s->rs->discarded, 0);
+		if (r < 0)
+			return -1;
+	}
+	return 0;
 }
 
 static int scrub_piece(struct scrub_run *s, uint64_t start, uint64_t len, bool wanted, struct err *e)
@@ -53,7 +61,7 @@ static int scrub_region(struct scrub_run *s, const struct img_region *reg, uint6
 		cmap_get(reg->map, i, &c);
 		for (uint32_t off = 0; off < c.len;) {
 			bool wanted;
-			uint32_t n = restore_wanted_run(reg->map, &c, off, &wanted);
+			uint32_t n = cmap_leaf_run(reg->map, &c, off, &wanted);
 			if (scrub_piece(s, at + off, n, wanted, e) < 0)
 				return -1;
 			off += n;

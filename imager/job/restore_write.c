@@ -3,7 +3,7 @@
  * The writing stage of a restore. Records are read in order (producer), decoded, verified against their id, adapted and written by the
  * workers. What is held back is copied aside and left out of the writes.
  */
-#include "imager/job/restore.h"
+#include "imager/job/refresh.h"
 
 #include "base/arith.h"
 #include "base/pipeline.h"
@@ -14,7 +14,8 @@
 struct write_item {
 	struct img_record rec;
 	uint8_t *payload, *content; /* CHUNK_PAYLOAD_MAX, CHUNK_SIZE */
-	uint64_t bytes;
+	uint8_t *have;              /* CHUNK_SIZE, of a refresh: what the target holds; else NULL */
+	uint64_t bytes, zeroed;
 };
 
 static void item_free(void *item)
@@ -23,6 +24,7 @@ static void item_free(void *item)
 
 	free(it->payload);
 	free(it->content);
+	free(it->have);
 	free(it);
 }
 
@@ -30,11 +32,13 @@ static void *item_new(void *arg, struct err *e)
 {
 	struct write_item *it = alloc_array(1, sizeof(*it));
 
-	(void)arg;
+	bool is_refresh = ((struct restore *)arg)->need;
+
 	if (it) {
 		it->payload = malloc(CHUNK_PAYLOAD_MAX);
 		it->content = malloc(CHUNK_SIZE);
-		if (it->payload && it->content)
+		it->have = is_refresh ? malloc(CHUNK_SIZE) : NULL;
+		if (it->payload && it->content && (it->have || !is_refresh))
 			return it;
 		item_free(it);
 	}
@@ -57,49 +61,30 @@ static int read_record(void *arg, void *item, struct err *e)
 	struct restore *rs = arg;
 	struct write_item *it = item;
 
-	for (;;) {
+	if (rs->need) {
+		if (!refresh_next(rs, &rs->at))
+			return 0;
+		if (img_reader_record(rs->reader, &rs->at, &it->rec, it->payload, e) < 0)
+			return -1;
+		rs->fetched += it->rec.is_zero ? 0 : it->rec.head.stored_len;
+	}
+	while (!rs->need) {
 		int r = img_reader_next(rs->reader, &it->rec, it->payload, e);
 		if (r <= 0)
 			return r;
 		if ((rs->only_region == SIZE_MAX || it->rec.at.region == rs->only_region) && !expected_is_remade(rs->x, it->rec.at.region))
 			break;
 	}
+	if (progress_check(rs->p, e) < 0) /* a mark that is set for nothing keeps an undo from what was not written */
+		return -1;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t end = reg->start + (it->rec.at.i + 1) * CHUNK_SIZE - rs->x->disks[reg->disk].shift;
+	if (rs->o->dry_run)
+		return 1;
 	return state_mark(rs->states[reg->disk], end, e) < 0 ? -1 : 1;
 }
 
-static bool leaf_is_wanted(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t leaf)
-{
-	uint32_t off = leaf * LEAF_SIZE, end = min_u64(off + LEAF_SIZE, c->len);
-
-	while (off < end) {
-		enum ext_state state;
-		uint32_t n = cmap_state_run(map, c, off, &state);
-		if (state != EXT_UNUSED)
-			return true;
-		off += n;
-	}
-	return false;
-}
-
-uint32_t restore_wanted_run(const struct chunk_map *map, const struct cmap_chunk *c, uint32_t off, bool *ret_wanted)
-{
-	uint32_t leaf = off / LEAF_SIZE, end = leaf;
-
-	if (c->kind < CMAP_BITMAP) {
-		*ret_wanted = c->kind != CMAP_ABSENT;
-		return c->len - off;
-	}
-	*ret_wanted = leaf_is_wanted(map, c, leaf);
-	do
-		end++;
-	while (end * LEAF_SIZE < c->len && leaf_is_wanted(map, c, end) == *ret_wanted);
-	return (uint32_t)min_u64((uint64_t)end * LEAF_SIZE, c->len) - off;
-}
-
-/* Write bytes [start, start+len) of the image's disk but for what is held. buf NULL: zeros. */
-static int write_around_holds(const struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
+int restore_write_around(struct restore *rs, uint32_t disk, uint64_t start, const uint8_t *buf, uint64_t len, struct err *e)
 {
 	struct blk_sink *sink = rs->sinks[disk];
 	uint64_t shift = rs->x->disks[disk].shift, at = start, end = start + len;
@@ -108,6 +93,9 @@ static int write_around_holds(const struct restore *rs, uint32_t disk, uint64_t 
 		const struct hold *h = holds_next(rs->holds, disk, at);
 		uint64_t stop = h ? min_u64(max_u64(h->start, at), end) : end;
 		if (stop > at) {
+			if (restore_reach(rs, disk, stop - shift, e) < 0 ||
+				state_will_write(rs->states[disk], at - shift, buf ? buf + (at - start) : NULL, stop - at, e) < 0)
+				return -1;
 			int r = buf ? blk_write(sink, at - shift, buf + (at - start), (size_t)(stop - at), e)
 				    : blk_zero(sink, at - shift, stop - at, e);
 			if (r < 0)
@@ -123,6 +111,8 @@ static int prepare_special(const struct restore *rs, struct chunk_codec *codec, 
 	uint8_t *content, uint32_t len, struct err *e)
 {
 	expected_adapt(rs->x, disk, start, content, len);
+	if (rs->o->dry_run)
+		return 0;
 	holds_take(rs->holds, disk, start, content, len);
 	holds_clear(rs->holds, disk, start, content, len);
 	return chunk_id(codec, content, sp->id, NULL, e);
@@ -139,14 +129,14 @@ static int name_place(const struct restore *rs, const struct img_cursor *at, str
 }
 
 /* The leaves of a chunk that hold anything. content NULL: zeros. */
-static int write_wanted(const struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
+static int write_wanted(struct restore *rs, const struct img_region *reg, const struct cmap_chunk *c, uint64_t start, const uint8_t *content,
 	uint64_t *ret_bytes, struct err *e)
 {
 	*ret_bytes = 0;
 	for (uint32_t off = 0; off < c->len;) {
 		bool wanted;
-		uint32_t n = restore_wanted_run(reg->map, c, off, &wanted);
-		if (wanted && write_around_holds(rs, reg->disk, start + off, content ? content + off : NULL, n, e) < 0)
+		uint32_t n = cmap_leaf_run(reg->map, c, off, &wanted);
+		if (wanted && restore_write_around(rs, reg->disk, start + off, content ? content + off : NULL, n, e) < 0)
 			return -1;
 		*ret_bytes += wanted ? n : 0;
 		off += n;
@@ -156,7 +146,7 @@ static int write_wanted(const struct restore *rs, const struct img_region *reg, 
 
 static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 {
-	const struct restore *rs = arg;
+	struct restore *rs = arg;
 	struct write_item *it = item;
 	const struct img_region *reg = &rs->m->regions[it->rec.at.region];
 	uint64_t start = reg->start + it->rec.at.i * CHUNK_SIZE;
@@ -168,16 +158,26 @@ static int write_chunk(void *arg, void *worker, void *item, struct err *e)
 	cmap_get(reg->map, it->rec.at.i, &c);
 	if (sp && prepare_special(rs, worker, sp, reg->disk, start, it->content, c.len, e) < 0)
 		return -1;
-	return write_wanted(rs, reg, &c, start, it->rec.is_zero && !sp ? NULL : it->content, &it->bytes, e);
+	if (!rs->need)
+		return write_wanted(rs, reg, &c, start, it->rec.is_zero && !sp ? NULL : it->content, &it->bytes, e);
+	struct refresh_count n;
+	if (refresh_chunk(rs, reg, &c, start, it->content, it->have, &n, e) < 0)
+		return -1;
+	it->bytes = n.written;
+	it->zeroed = n.zeroed;
+	return 0;
 }
 
 static int count_chunk(void *arg, void *item, struct err *e)
 {
 	struct restore *rs = arg;
 
+	const struct write_item *it = item;
+
 	(void)e;
-	rs->done += ((struct write_item *)item)->bytes;
-	rs->written += ((struct write_item *)item)->bytes;
+	rs->done += rs->need ? CHUNK_SIZE : it->bytes;
+	rs->written += it->bytes;
+	rs->zeroed += it->zeroed;
 	rs->nr_chunks++;
 	progress_update(rs->p, "write", rs->done, rs->total);
 	return 0;
@@ -191,43 +191,60 @@ static void locate(const struct restore *rs, struct err *e)
 			rs->o->image);
 }
 
-/* A volume that is made anew. It is composed of pieces of the image from everywhere, so it is done by one thread, and after the records. */
-static int write_remade(struct restore *rs, size_t region, struct chunk_codec *codec, uint8_t *content, struct err *e)
+/* What it takes to write volumes that are made anew. */
+struct remade_buffers {
+	struct chunk_codec *codec;
+	uint8_t *content, *have; /* CHUNK_SIZE each */
+};
+
+static int write_remade_chunk(struct restore *rs, size_t region, uint64_t i, const struct remade_buffers *b, struct err *e)
 {
 	const struct img_region *reg = &rs->x->m->regions[region];
-	uint64_t bytes, shift = rs->x->disks[reg->disk].shift;
+	uint64_t start = reg->start + i * CHUNK_SIZE, bytes;
+	struct special_chunk *sp = holds_special(rs->holds, img_present_index(reg, i));
+	struct refresh_count n = { 0 };
+	struct cmap_chunk c;
 
-	for (uint64_t i = cmap_next_present(reg->map, 0); i < cmap_nr_chunks(reg->map); i = cmap_next_present(reg->map, i + 1)) {
-		uint64_t start = reg->start + i * CHUNK_SIZE;
-		struct special_chunk *sp = holds_special(rs->holds, img_present_index(reg, i));
-		struct cmap_chunk c;
-		cmap_get(reg->map, i, &c);
-		if (expected_chunk(rs->x, region, i, content, e) < 0 || prepare_special(rs, codec, sp, reg->disk, start, content, c.len, e) < 0)
+	cmap_get(reg->map, i, &c);
+	if (expected_chunk(rs->x, region, i, b->content, e) < 0 || prepare_special(rs, b->codec, sp, reg->disk, start, b->content, c.len, e) < 0)
+		return -1;
+	if (progress_check(rs->p, e) < 0 ||
+		(!rs->o->dry_run && state_mark(rs->states[reg->disk], start + CHUNK_SIZE - rs->x->disks[reg->disk].shift, e) < 0))
+		return -1;
+	int r = rs->need ? refresh_chunk(rs, reg, &c, start, b->content, b->have, &n, e) : write_wanted(rs, reg, &c, start, b->content, &bytes, e);
+	if (r < 0)
+		return -1;
+	rs->done += rs->need ? CHUNK_SIZE : bytes;
+	rs->written += rs->need ? n.written : bytes;
+	rs->zeroed += n.zeroed;
+	rs->nr_chunks++;
+	progress_update(rs->p, "write", rs->done, rs->total);
+	return 0;
+}
+
+/* A volume that is made anew. It is composed of pieces of the image from everywhere, so it is done by one thread, and after the records. */
+static int write_remade(struct restore *rs, size_t region, const struct remade_buffers *b, struct err *e)
+{
+	const struct img_region *reg = &rs->x->m->regions[region];
+
+	for (uint64_t i = cmap_next_present(reg->map, 0); i < cmap_nr_chunks(reg->map); i = cmap_next_present(reg->map, i + 1))
+		if ((!rs->need || chunk_set_has(rs->need, img_present_index(reg, i))) && write_remade_chunk(rs, region, i, b, e) < 0)
 			return -1;
-		if (state_mark(rs->states[reg->disk], start + CHUNK_SIZE - shift, e) < 0 ||
-			write_wanted(rs, reg, &c, start, content, &bytes, e) < 0)
-			return -1;
-		rs->done += bytes;
-		rs->written += bytes;
-		rs->nr_chunks++;
-		progress_update(rs->p, "write", rs->done, rs->total);
-		if (progress_check(rs->p, e) < 0)
-			return -1;
-	}
 	return 0;
 }
 
 static int write_all_remade(struct restore *rs, struct err *e)
 {
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(rs->m->seal, 0, e);
-	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
+	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE), *have = malloc(CHUNK_SIZE);
+	struct remade_buffers b = { .codec = codec, .content = content, .have = have };
 
 	if (!codec)
 		return -1;
-	if (!content)
+	if (!content || !have)
 		return err_nomem(e, "a restore buffer");
 	for (size_t i = 0; i < rs->m->nr_regions; i++)
-		if ((rs->only_region == SIZE_MAX || i == rs->only_region) && expected_is_remade(rs->x, i) && write_remade(rs, i, codec, content, e) < 0)
+		if ((rs->only_region == SIZE_MAX || i == rs->only_region) && expected_is_remade(rs->x, i) && write_remade(rs, i, &b, e) < 0)
 			return -1;
 	return 0;
 }
@@ -246,7 +263,11 @@ int restore_write(struct restore *rs, struct err *e)
 	unsigned threads = cores_or(rs->o->threads);
 
 	rs->done = 0;
-	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || img_reader_finish(rs->reader, e) < 0) {
+	img_cursor_begin(&rs->at);
+	progress_update(rs->p, "write", 0, 0);
+	if (rs->need) /* what follows goes with the difference */
+		rs->total = rs->need->nr * CHUNK_SIZE;
+	if (pipe_run(&ops, rs, threads, threads * 4 + 4, rs->p, e) < 0 || (!rs->need && img_reader_finish(rs->reader, e) < 0)) {
 		locate(rs, e);
 		return -1;
 	}

@@ -27,7 +27,7 @@ static uint64_t wanted_bytes(const struct img_region *reg, uint64_t i)
 	cmap_get(reg->map, i, &c);
 	for (uint32_t off = 0; off < c.len;) {
 		bool wanted;
-		uint32_t n = restore_wanted_run(reg->map, &c, off, &wanted);
+		uint32_t n = cmap_leaf_run(reg->map, &c, off, &wanted);
 		bytes += wanted ? n : 0;
 		off += n;
 	}

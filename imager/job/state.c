@@ -4,21 +4,23 @@
  *
  *   0     header, 1024 bytes: "CALCOSR1", u32 status (0 open, 1 finished), u32 zero, u64 size of the target, what it is called (512 bytes),
  *         root of the image when finished (32), of a plain file its inode and time of birth (24), CRC-32 of all that at 1020
- *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts
+ *   1024  two slots of 512 bytes for the high-water mark: u64 mark, u64 sequence, u32 CRC; the newer valid one counts, which may be the lower
  *   2048  entries: "SAVE" or "LATE", u32 length, u64 start, u32 CRC of the bytes, u32 CRC of the 20 bytes before, then the bytes.
  *         "SAVE" is what stood there before the first attempt; "LATE" is what a later attempt found below the mark, where an
- *         earlier one may have written
+ *         earlier one may have written. Without bytes behind it, "SEEN" tells the CRC of what stood in a place that was not saved,
+ *         "LEFT" that of what a restore is about to write over a place the record knows: by these the target is known again. The
+ *         place of a note lies within 512 bytes (state_known.c). "PART" is a part of the disk as it was divided before the first attempt: its
+ *         start, and as bytes u64 length, u32 number of the partition or 0
  *
  * A torn entry at the end was never synced, so the target was not changed for it: it is written over. A new record is made beside its
  * name and moved there, so that what stands under the name always has a whole header.
  */
-#include "imager/job/state.h"
+#include "imager/job/state_inner.h"
 
 #include "base/arith.h"
 #include "base/folder.h"
 #include "base/hash.h"
 #include "base/span.h"
-#include "imager/disk/device.h"
 #include "imager/job/holds.h"
 
 #include <errno.h>
@@ -33,28 +35,10 @@
 #define HEADER_SIZE  1024U
 #define SLOT_SIZE    512U
 #define FIRST_ENTRY  2048U
-#define ENTRY_HEADER 24U
 #define MAX_ENTRY    (16U << 20)
 #define MARK_STEP    ((uint64_t)256 << 20)
-#define NAME_SIZE    512U
+#define PART_SIZE    12U
 #define KEEP_FINISHED 32U /* records of finished restores */
-
-struct saved_range {
-	uint64_t start, len;
-	uint64_t place; /* of the bytes in the file */
-};
-
-struct state {
-	char path[PATH_MAX];
-	char target[NAME_SIZE];
-	uint64_t target_size;
-	int fd; /* -1 until something is saved */
-	bool is_usual; /* it lies where state_default() says: the folder is ours */
-	uint64_t end; /* where the next entry goes */
-	uint64_t mark, mark_seq;
-	struct saved_range *saved;
-	size_t nr_saved, nr_old; /* nr_old: of them by earlier attempts */
-};
 
 static int make_folders(const char *path, struct err *e)
 {
@@ -68,54 +52,7 @@ static int make_folders(const char *path, struct err *e)
 	return 0;
 }
 
-/*
- * What a record calls its target: a disk by its serial number and model, which stay when /dev/sda is /dev/sdb after the next start; a loop
- * device by its file; anything else, and a partition, by its path.
- */
-static void name_target(const char *target, char ret[NAME_SIZE])
-{
-	struct err ignored = ERR_INIT;
-	struct dev_info dev;
-	char real[PATH_MAX];
-
-	memset(ret, 0, NAME_SIZE);
-	if (dev_inspect(target, &dev, &ignored) == 0 && !dev.is_file && !dev.is_partition && dev.serial[0])
-		snprintf(ret, NAME_SIZE, "serial %s, model %s", dev.serial, dev.model);
-	else if (ignored.code || !dev_backing(&dev, ret, NAME_SIZE))
-		snprintf(ret, NAME_SIZE, "%.511s", realpath(target, real) ? real : target);
-}
-
-/* A file name for the record: what is plain in the target's name, and a number that tells it from others. */
-static void name_file(const char *name, char ret[140])
-{
-	const char *base = strrchr(name, '/');
-	size_t n = 0;
-
-	for (const char *p = base ? base + 1 : name; *p && n < 100; p++)
-		ret[n++] = strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._-", *p) ? *p : '-';
-	snprintf(ret + n, 140 - n, "-%08x.state", crc32_of(name, strlen(name)));
-}
-
-int state_default(const char *target, char *ret, size_t size, struct err *e)
-{
-	const char *home = getenv("HOME");
-	char folder[PATH_MAX], name[NAME_SIZE], file[140];
-
-	if (geteuid() == 0)
-		snprintf(folder, sizeof(folder), "/var/lib/calco/state");
-	else if (home)
-		snprintf(folder, sizeof(folder), "%.3000s/.local/state/calco", home);
-	else
-		return err_set(e, ERR_FAILED, 0, "no place for the state record: HOME is not set");
-	name_target(target, name);
-	name_file(name, file);
-	int n = snprintf(ret, size, "%s/%s", folder, file);
-	if (n < 0 || (size_t)n >= size)
-		return err_set(e, ERR_FAILED, ENAMETOOLONG, "no place for the state record");
-	return 0;
-}
-
-static int write_at(const struct state *s, uint64_t off, const void *bytes, size_t len, struct err *e)
+int state_write_at(const struct state *s, uint64_t off, const void *bytes, size_t len, struct err *e)
 {
 	const uint8_t *p = bytes;
 
@@ -132,8 +69,7 @@ static int write_at(const struct state *s, uint64_t off, const void *bytes, size
 	return 0;
 }
 
-/* All of it: 1; the file ends before: 0. A read that fails is neither: what lies there may be whole and must not be written over. */
-static int read_at(const struct state *s, uint64_t off, void *bytes, size_t len, struct err *e)
+int state_read_at(const struct state *s, uint64_t off, void *bytes, size_t len, struct err *e)
 {
 	uint8_t *p = bytes;
 
@@ -153,31 +89,13 @@ static int read_at(const struct state *s, uint64_t off, void *bytes, size_t len,
 }
 
 #define FILE_ID      (24 + NAME_SIZE + 32)
-#define FILE_ID_SIZE 24U
 
-/* Which file a plain file is, when another one may have got its name: inode, and time of birth where that is known. Zeros for a device. */
-static void identify_file(const char *path, uint8_t ret[FILE_ID_SIZE])
+static bool is_of_other_file(const struct state *s, const uint8_t was[STATE_ID_SIZE])
 {
-	struct statx sx;
+	uint8_t now[STATE_ID_SIZE];
 
-	memset(ret, 0, FILE_ID_SIZE);
-	if (statx(AT_FDCWD, path, 0, STATX_INO | STATX_BTIME | STATX_TYPE, &sx) < 0 || !S_ISREG(sx.stx_mode))
-		return;
-	put_le64(ret, 0, sx.stx_ino);
-	if (sx.stx_mask & STATX_BTIME) {
-		put_le64(ret, 8, (uint64_t)sx.stx_btime.tv_sec);
-		put_le32(ret, 16, sx.stx_btime.tv_nsec);
-	}
-	put_le32(ret, 20, 1);
-}
-
-bool state_is_of_file(const struct state *s, const char *path)
-{
-	uint8_t was[FILE_ID_SIZE], now[FILE_ID_SIZE];
-	struct err ignored = ERR_INIT;
-
-	identify_file(path, now);
-	return s->fd >= 0 && get_le32(now + 20) && read_at(s, FILE_ID, was, sizeof(was), &ignored) == 1 && !memcmp(was, now, sizeof(now));
+	state_identify(s->target, now);
+	return get_le32(was + 20) && memcmp(was, now, sizeof(now)) != 0;
 }
 
 static int write_header(const struct state *s, uint32_t status, const uint8_t *root, struct err *e)
@@ -189,9 +107,9 @@ static int write_header(const struct state *s, uint32_t status, const uint8_t *r
 	memcpy(b + 24, s->target, NAME_SIZE);
 	if (root)
 		memcpy(b + 24 + NAME_SIZE, root, 32);
-	identify_file(s->target, b + FILE_ID);
+	state_identify(s->target, b + FILE_ID);
 	put_le32(b, HEADER_SIZE - 4, crc32_of(b, HEADER_SIZE - 4));
-	return write_at(s, 0, b, sizeof(b), e);
+	return state_write_at(s, 0, b, sizeof(b), e);
 }
 
 static int read_marks(struct state *s, struct err *e)
@@ -199,7 +117,7 @@ static int read_marks(struct state *s, struct err *e)
 	uint8_t b[20];
 
 	for (unsigned slot = 0; slot < 2; slot++) {
-		int r = read_at(s, HEADER_SIZE + slot * SLOT_SIZE, b, sizeof(b), e);
+		int r = state_read_at(s, HEADER_SIZE + slot * SLOT_SIZE, b, sizeof(b), e);
 		if (r < 0)
 			return -1;
 		if (r == 1 && get_le32(b + 16) == crc32_of(b, 16) && get_le64(b + 8) >= s->mark_seq) {
@@ -219,21 +137,45 @@ static int remember(struct state *s, uint64_t start, uint64_t len, struct err *e
 		return err_nomem(e, "the state record");
 	s->saved = grown;
 	s->saved[s->nr_saved++] = (struct saved_range){ start, len, s->end + ENTRY_HEADER };
+	free(take(&s->places));
 	s->end += ENTRY_HEADER + len;
 	return 0;
+}
+
+static int remember_part(struct state *s, uint64_t start, uint64_t len, uint32_t number, struct err *e)
+{
+	struct state_part *grown = reallocarray(s->parts, s->nr_parts + 1, sizeof(*grown));
+
+	if (!grown)
+		return err_nomem(e, "the state record");
+	s->parts = grown;
+	s->parts[s->nr_parts++] = (struct state_part){ .start = start, .len = len, .partition = number };
+	return 0;
+}
+
+static bool is_note(const uint8_t h[ENTRY_HEADER])
+{
+	return !memcmp(h, "SEEN", 4) || !memcmp(h, "LEFT", 4);
+}
+
+static uint32_t bytes_behind(const uint8_t h[ENTRY_HEADER])
+{
+	return is_note(h) ? 0 : get_le32(h + 4);
 }
 
 /* The entry at `at` into h and bytes (MAX_ENTRY of them): 1; 0 behind the last whole one; -1. */
 static int read_entry(const struct state *s, uint64_t at, uint8_t h[ENTRY_HEADER], uint8_t *bytes, struct err *e)
 {
-	int r = read_at(s, at, h, ENTRY_HEADER, e);
+	int r = state_read_at(s, at, h, ENTRY_HEADER, e);
 
-	if (r <= 0 || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4)) || get_le32(h + 20) != crc32_of(h, 20))
+	if (r <= 0 || (memcmp(h, "SAVE", 4) && memcmp(h, "LATE", 4) && memcmp(h, "PART", 4) && !is_note(h)) || get_le32(h + 20) != crc32_of(h, 20))
 		return r < 0 ? -1 : 0;
 	uint32_t len = get_le32(h + 4);
 	if (len == 0 || len > MAX_ENTRY)
 		return 0;
-	r = read_at(s, at + ENTRY_HEADER, bytes, len, e);
+	if (is_note(h))
+		return 1;
+	r = state_read_at(s, at + ENTRY_HEADER, bytes, len, e);
 	return r <= 0 ? r : crc32_of(bytes, len) == get_le32(h + 16);
 }
 
@@ -245,18 +187,33 @@ int state_each(struct state *s, state_saved_fn fn, void *arg, struct err *e)
 
 	if (!bytes)
 		return err_nomem(e, "the state record");
-	for (uint64_t at = FIRST_ENTRY; (r = read_entry(s, at, h, bytes, e)) == 1; at += ENTRY_HEADER + get_le32(h + 4))
-		if (fn(arg, get_le64(h + 8), bytes, get_le32(h + 4), h[0] == 'L', e) < 0)
+	for (uint64_t at = FIRST_ENTRY; (r = read_entry(s, at, h, bytes, e)) == 1; at += ENTRY_HEADER + bytes_behind(h))
+		if (!is_note(h) && h[0] != 'P' && fn(arg, get_le64(h + 8), bytes, get_le32(h + 4), h[0] == 'L', e) < 0)
 			return -1;
 	return r;
 }
 
-static int remember_entry(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bool is_late, struct err *e)
+/* All that is there, from s->end on. */
+static int read_entries(struct state *s, struct err *e)
 {
-	struct state *s = arg;
+	uint8_t h[ENTRY_HEADER];
+	int r;
+	AUTO_FREE uint8_t *bytes = malloc(MAX_ENTRY);
 
-	(void)bytes, (void)is_late;
-	return remember(s, start, len, e);
+	if (!bytes)
+		return err_nomem(e, "the state record");
+	while ((r = read_entry(s, s->end, h, bytes, e)) == 1) {
+		struct known_note n = { .start = get_le64(h + 8), .len = get_le32(h + 4), .crc = get_le32(h + 16), .is_left = h[0] == 'L' };
+		bool is_part = h[0] == 'P' && n.len == PART_SIZE;
+		if (is_part && remember_part(s, n.start, get_le64(bytes), get_le32(bytes + 8), e) < 0)
+			return -1;
+		if (h[0] == 'P')
+			s->end += ENTRY_HEADER + n.len;
+		else if (is_note(h) ? state_remember_note(s, &n, e) < 0 : remember(s, n.start, n.len, e) < 0)
+			return -1;
+	}
+	state_sort_notes(s);
+	return r;
 }
 
 enum record { RECORD_NONE, RECORD_FINISHED, RECORD_OPEN };
@@ -286,7 +243,8 @@ static bool is_header_half_finished(const uint8_t b[HEADER_SIZE])
 static int refuse_damaged(const struct state *s, struct err *e)
 {
 	err_set(e, ERR_CORRUPT, 0, "the state record '%s' is damaged", s->path);
-	err_hint(e, "what it saved of the disk may still be in it; if that is not needed any more, remove it and restore again");
+	err_hint(e, "what it saved of the disk may still be in it; if that is not needed any more: calco undo --forget --state %.150s, and restore again",
+		s->path);
 	return err_reason(e, "state");
 }
 
@@ -294,7 +252,7 @@ static int refuse_damaged(const struct state *s, struct err *e)
 static int continue_record(struct state *s, enum record *ret, struct err *e)
 {
 	uint8_t b[HEADER_SIZE] = { 0 };
-	int r = read_at(s, 0, b, sizeof(b), e);
+	int r = state_read_at(s, 0, b, sizeof(b), e);
 	struct stat st;
 
 	if (r < 0)
@@ -312,15 +270,37 @@ static int continue_record(struct state *s, enum record *ret, struct err *e)
 	if (!is_header_whole(b))
 		return refuse_damaged(s, e);
 	*ret = RECORD_OPEN;
-	if (get_le64(b + 16) != s->target_size || memcmp(b + 24, s->target, NAME_SIZE)) {
+	if (memcmp(b + 24, s->target, NAME_SIZE)) {
 		err_set(e, ERR_REFUSED, 0, "'%s' is the unfinished state record of another target ('%.200s')", s->path, (const char *)b + 24);
 		err_hint(e, "finish that restore first, or name another file with --state");
 		return err_reason(e, "state");
 	}
-	if (read_marks(s, e) < 0 || state_each(s, remember_entry, s, e) < 0)
+	s->is_other = get_le64(b + 16) != s->target_size || is_of_other_file(s, b + FILE_ID);
+	if (read_marks(s, e) < 0 || read_entries(s, e) < 0)
 		return -1;
 	s->nr_old = s->nr_saved;
+	s->old_mark = s->mark;
 	return 0;
+}
+
+int state_load(struct state *s, bool *ret_finished, struct err *e)
+{
+	uint8_t b[HEADER_SIZE] = { 0 };
+
+	if (state_read_at(s, 0, b, sizeof(b), e) < 0)
+		return -1;
+	if (memcmp(b, "CALCOSR1", 8)) {
+		err_set(e, ERR_REFUSED, 0, "'%s' is not a state record", s->path);
+		return err_reason(e, "state");
+	}
+	*ret_finished = is_header_half_finished(b) || (is_header_whole(b) && get_le32(b + 8) == 1);
+	if (!is_header_whole(b) && !*ret_finished)
+		return refuse_damaged(s, e);
+	memcpy(s->target, b + 24, NAME_SIZE);
+	s->target[NAME_SIZE - 1] = '\0';
+	s->target_size = get_le64(b + 16);
+	s->is_other = is_of_other_file(s, b + FILE_ID);
+	return read_marks(s, e) < 0 ? -1 : read_entries(s, e);
 }
 
 /* Only a plain file can be a record; anything else is somebody's, and may not even be opened without harm. */
@@ -352,16 +332,24 @@ static int open_existing(struct state *s, struct err *e)
 	return lock_record(s, e);
 }
 
+int state_init(struct state *s, const char *path, struct err *e)
+{
+	s->fd = -1;
+	pthread_mutex_init(&s->lock, NULL);
+	s->end = FIRST_ENTRY;
+	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
+		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	return 0;
+}
+
 static int begin(struct state *s, const char *path, const char *target, uint64_t target_size, struct err *e)
 {
 	if (!s)
 		return err_nomem(e, "the state record");
-	s->fd = -1;
-	s->end = FIRST_ENTRY;
+	if (state_init(s, path, e) < 0)
+		return -1;
 	s->target_size = target_size;
-	name_target(target, s->target);
-	if ((size_t)snprintf(s->path, sizeof(s->path), "%s", path) >= sizeof(s->path))
-		return err_set(e, ERR_USAGE, ENAMETOOLONG, "the state record");
+	state_name_target(target, s->target);
 	char usual[PATH_MAX];
 	struct err ignored = ERR_INIT;
 	s->is_usual = state_default(target, usual, sizeof(usual), &ignored) == 0 && !strcmp(usual, path);
@@ -390,6 +378,44 @@ int state_open_unfinished(const char *path, const char *target, uint64_t target_
 		return refuse_damaged(s, e);
 	*ret = take(&s);
 	return 0;
+}
+
+/* A name beside its own that nobody has. */
+static int move_aside(const struct state *s, char *ret, size_t size, struct err *e)
+{
+	struct stat st;
+
+	for (unsigned n = 1; n < 10000; n++) {
+		if ((size_t)snprintf(ret, size, "%s.old-%u", s->path, n) >= size)
+			return err_set(e, ERR_FAILED, ENAMETOOLONG, "setting the state record '%s' aside", s->path);
+		if (renameat2(AT_FDCWD, s->path, AT_FDCWD, ret, RENAME_NOREPLACE) == 0)
+			return folder_flush(s->path, e);
+		/* A file system that does not know the flag. */
+		if (errno == EINVAL && lstat(ret, &st) < 0 && errno == ENOENT && rename(s->path, ret) == 0)
+			return folder_flush(s->path, e);
+		if (errno != EEXIST && errno != EINVAL && errno != 0)
+			break;
+	}
+	return err_set(e, ERR_FAILED, errno, "setting the state record '%s' aside", s->path);
+}
+
+int state_set_aside(struct state *s, char *ret, size_t size, struct err *e)
+{
+	if (move_aside(s, ret, size, e) < 0)
+		return -1;
+	close(s->fd);
+	s->fd = -1;
+	s->is_other = false;
+	s->end = FIRST_ENTRY;
+	s->mark = s->mark_seq = 0;
+	s->nr_parts = s->nr_saved = s->nr_old = s->nr_notes = s->nr_sorted = s->nr_places = 0;
+	free(take(&s->places));
+	return 0;
+}
+
+bool state_is_other(const struct state *s)
+{
+	return s->is_other;
 }
 
 uint64_t state_get_mark(const struct state *s)
@@ -474,21 +500,45 @@ static int begin_file(struct state *s, struct err *e)
 		unlink(part);
 		return -1;
 	}
+	s->is_new = true;
 	return folder_flush(s->path, e);
 }
 
-static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+static int append_entry(const struct state *s, const char *kind, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	uint8_t h[ENTRY_HEADER];
 
-	memcpy(h, start < s->mark ? "LATE" : "SAVE", 4);
+	memcpy(h, kind, 4);
 	put_le32(h, 4, (uint32_t)len);
 	put_le64(h, 8, start);
 	put_le32(h, 16, crc32_of(bytes, len));
 	put_le32(h, 20, crc32_of(h, 20));
-	if (write_at(s, s->end, h, sizeof(h), e) < 0 || write_at(s, s->end + sizeof(h), bytes, len, e) < 0)
+	return state_write_at(s, s->end, h, sizeof(h), e) < 0 ? -1 : state_write_at(s, s->end + sizeof(h), bytes, len, e);
+}
+
+static int append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+{
+	if (append_entry(s, start < s->mark ? "LATE" : "SAVE", start, bytes, len, e) < 0)
 		return -1;
 	return remember(s, start, len, e);
+}
+
+int state_add_part(struct state *s, uint64_t start, uint64_t len, unsigned partition, struct err *e)
+{
+	uint8_t b[PART_SIZE];
+
+	put_le64(b, 0, len);
+	put_le32(b, 8, partition);
+	if ((s->fd < 0 && begin_file(s, e) < 0) || append_entry(s, "PART", start, b, sizeof(b), e) < 0)
+		return -1;
+	s->end += ENTRY_HEADER + sizeof(b);
+	return remember_part(s, start, len, partition, e);
+}
+
+const struct state_part *state_parts(const struct state *s, size_t *ret_nr)
+{
+	*ret_nr = s->nr_parts;
+	return s->parts;
 }
 
 /*
@@ -505,7 +555,7 @@ static int compare_saved(const struct state *s, const struct saved_range *known,
 	was = malloc((size_t)(to - from));
 	if (!was)
 		return err_nomem(e, "the state record");
-	if (read_at(s, known->place + (from - known->start), was, (size_t)(to - from), e) < 0)
+	if (state_read_at(s, known->place + (from - known->start), was, (size_t)(to - from), e) < 0)
 		return -1;
 	if (holds_could_leave(from, was, bytes + (from - start), (size_t)(to - from)))
 		return 0;
@@ -514,7 +564,7 @@ static int compare_saved(const struct state *s, const struct saved_range *known,
 	return err_reason(e, "state");
 }
 
-int state_check(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
+static int check_saved(const struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	for (size_t i = 0; i < s->nr_old; i++)
 		if (compare_saved(s, &s->saved[i], start, bytes, len, e) < 0)
@@ -526,7 +576,7 @@ int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len
 {
 	uint64_t at = start, end = start + len;
 
-	if ((s->fd < 0 && begin_file(s, e) < 0) || state_check(s, start, bytes, len, e) < 0)
+	if ((s->fd < 0 && begin_file(s, e) < 0) || check_saved(s, start, bytes, len, e) < 0)
 		return -1;
 	while (at < end) {
 		uint64_t saved_end = end, saved = next_saved(s, at, end, &saved_end);
@@ -542,6 +592,10 @@ int state_save(struct state *s, uint64_t start, const uint8_t *bytes, size_t len
 
 int state_sync(struct state *s, struct err *e)
 {
+	if (s->is_stale) {
+		free(take(&s->places));
+		s->is_stale = false;
+	}
 	if (s->fd < 0)
 		return begin_file(s, e);
 	if (fsync(s->fd) < 0)
@@ -549,20 +603,43 @@ int state_sync(struct state *s, struct err *e)
 	return 0;
 }
 
-int state_mark(struct state *s, uint64_t upto, struct err *e)
+/* A slot that is torn leaves the mark of before. */
+static int write_mark(struct state *s, uint64_t mark, struct err *e)
 {
 	uint8_t b[20];
 
-	if (s->fd < 0 || upto <= s->mark)
-		return 0;
-	s->mark = max_u64(upto, min_u64(upto + min_u64(MARK_STEP, UINT64_MAX - upto), s->target_size));
+	s->mark = mark;
 	s->mark_seq++;
 	put_le64(b, 0, s->mark);
 	put_le64(b, 8, s->mark_seq);
 	put_le32(b, 16, crc32_of(b, 16));
-	if (write_at(s, HEADER_SIZE + (s->mark_seq & 1) * SLOT_SIZE, b, sizeof(b), e) < 0)
+	if (state_write_at(s, HEADER_SIZE + (s->mark_seq & 1) * SLOT_SIZE, b, sizeof(b), e) < 0)
 		return -1;
 	return state_sync(s, e);
+}
+
+int state_mark(struct state *s, uint64_t upto, struct err *e)
+{
+	pthread_mutex_lock(&s->lock);
+	int r = s->fd < 0 || upto <= s->mark ? 0
+		: write_mark(s, max_u64(upto, min_u64(upto + min_u64(MARK_STEP, UINT64_MAX - upto), s->target_size)), e);
+	pthread_mutex_unlock(&s->lock);
+	return r;
+}
+
+int state_settle(struct state *s, uint64_t reached, struct err *e)
+{
+	uint64_t mark = max_u64(reached, s->old_mark);
+
+	return s->fd < 0 || mark >= s->mark ? 0 : write_mark(s, mark, e);
+}
+
+void state_withdraw(struct state *s)
+{
+	struct err ignored = ERR_INIT;
+
+	if (s->fd >= 0 && s->is_new)
+		state_remove(s, &ignored);
 }
 
 int state_finish(struct state *s, const uint8_t root[32], struct err *e)
@@ -583,6 +660,20 @@ bool state_is_open(const struct state *s)
 	return s->fd >= 0;
 }
 
+bool state_is_begun(const struct state *s)
+{
+	return s->nr_saved || s->nr_notes || s->mark;
+}
+
+uint64_t state_saved_bytes(const struct state *s)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = 0; i < s->nr_saved; i++)
+		bytes += s->saved[i].len;
+	return bytes;
+}
+
 const char *state_path(const struct state *s)
 {
 	return s->fd >= 0 && s->nr_saved ? s->path : "";
@@ -594,6 +685,10 @@ void state_close(struct state *s)
 		return;
 	if (s->fd >= 0)
 		close(s->fd);
+	pthread_mutex_destroy(&s->lock);
+	free(s->places);
+	free(s->notes);
+	free(s->parts);
 	free(s->saved);
 	free(s);
 }

@@ -2,9 +2,10 @@
 /*
  * Undo: put back the bytes that a restore saved and cleared before it was cut short; see undo_run() in job.h.
  *
- * A restore writes upwards and keeps a mark ahead of its writes, and it replaces the partition table last. So the target's own table
- * still divides the disk, and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
- * to find the parts, to compare what stands there, to write, and to read back.
+ * A restore writes upwards and keeps a mark ahead of its writes (at their end, once it is stopped). The record tells how the disk was divided before (of an older one, or where nobody could
+ * read the table then, what stands there now must do), and a part that begins at or behind the mark was not written to. The saved bytes are gone through four times:
+ * to find the parts, to compare what stands there, to write, and to read back. Before anything is written the notes of the record must prove that
+ * the target is the one it is of.
  */
 #include "imager/job/job.h"
 
@@ -55,9 +56,33 @@ static int add_parts(struct undo *u, struct pt_table *t, struct err *e)
 	return u->parts ? 0 : err_nomem(e, "the parts of the disk");
 }
 
+/* As the record tells them. */
+static int take_parts(struct undo *u, const struct state_part *list, size_t nr, struct err *e)
+{
+	uint64_t at = 0;
+
+	u->parts = alloc_array(nr, sizeof(*u->parts));
+	if (!u->parts)
+		return err_nomem(e, "the parts of the disk");
+	for (size_t i = 0; i < nr; i++) {
+		if (list[i].start < at || !range_inside(list[i].start, list[i].len, u->sink->size)) {
+			err_set(e, ERR_CORRUPT, 0, "the state record '%s' divides '%s' in parts that it has not", u->ret->state_file, u->sink->name);
+			return err_reason(e, "state");
+		}
+		at = list[i].start + list[i].len;
+		u->parts[u->nr++] = (struct undo_part){ .start = list[i].start, .len = list[i].len, .partition = list[i].partition };
+	}
+	return 0;
+}
+
 /* A table that cannot be read divides nothing: the disk is one part. */
 static int find_parts(struct undo *u, struct err *e)
 {
+	size_t nr;
+	const struct state_part *list = state_parts(u->state, &nr);
+
+	if (nr)
+		return take_parts(u, list, nr, e);
 	AUTO(blk_source) struct blk_source *src = blk_sink_source(u->sink, e);
 	AUTO(pt_table) struct pt_table *t = NULL;
 	struct err table_error = ERR_INIT;
@@ -94,6 +119,8 @@ static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bo
 
 	if (!now)
 		return err_nomem(e, "undo");
+	if (progress_check(u->p, e) < 0)
+		return -1;
 	if (!part || len > part->start + part->len - start) {
 		err_set(e, ERR_CORRUPT, 0, "the state record holds bytes for %llu, where '%s' has no place for them", (unsigned long long)start,
 			u->sink->name);
@@ -107,11 +134,42 @@ static int judge(void *arg, uint64_t start, const uint8_t *bytes, size_t len, bo
 	return holds_could_leave(start, bytes, now, len) ? 0 : refuse_part(part, "something else was written there since");
 }
 
+/* What was not saved tells as well that a part was used since. */
+static int judge_seen(void *arg, uint64_t start, uint64_t len, bool is_seen, struct err *e)
+{
+	struct undo_part *part = part_of(arg, start);
+
+	(void)len, (void)e;
+	return is_seen && part ? refuse_part(part, "something else was written there since") : 0;
+}
+
+static int refuse_other(const struct undo *u, const char *what, struct err *e)
+{
+	err_set(e, ERR_REFUSED, 0, "'%s' %s: nothing is put back there", u->sink->name, what);
+	err_hint(e, "the record '%.200s' stays; when what it saved is not needed any more: calco undo --forget %.100s", u->ret->state_file, u->o->disk);
+	return err_reason(e, "state");
+}
+
+/* Another disk in the old one's place, or the old one used anew: where anything differs, something must prove that it is this one. */
+static int judge_target(struct undo *u, struct err *e)
+{
+	AUTO(blk_source) struct blk_source *src = blk_sink_source(u->sink, e);
+	struct state_match match;
+
+	if (!src || state_compare(u->state, src, &match, judge_seen, u, e) < 0)
+		return -1;
+	if (match.nr_differing && !match.nr_proofs)
+		return refuse_other(u, "is not as the restore left it: another disk, or one that was used anew", e);
+	return 0;
+}
+
 /* Has this pass to put a piece back? 1; 0: it stands there, or its part stays as it is, or the other pass is for it; -1 */
 static int is_missing(const struct undo *u, uint64_t start, const uint8_t *bytes, size_t len, struct err *e)
 {
 	if (part_of(u, start)->why[0] || (start == 0) != u->boot_code)
 		return 0;
+	if (progress_check(u->p, e) < 0)
+		return -1;
 	AUTO_FREE uint8_t *now = malloc(len);
 	if (!now)
 		return err_nomem(e, "undo");
@@ -235,10 +293,12 @@ static int run(struct undo *u, struct err *e)
 	snprintf(u->ret->state_file, sizeof(u->ret->state_file), "%.500s", path);
 	if (state_open_unfinished(path, u->sink->name, u->sink->size, &u->state, e) < 0)
 		return !u->o->state_file && !strcmp(e->reason, "no-record") ? refuse_unknown(u, path, e) : -1;
+	if (state_is_other(u->state))
+		return refuse_other(u, "is not what the restore was of: another file of this name, or its size changed", e);
 	if (find_parts(u, e) < 0)
 		return -1;
 	progress_update(u->p, "undo", 0, 0);
-	if (state_each(u->state, judge, u, e) < 0 || write_all(u, e) < 0)
+	if (state_each(u->state, judge, u, e) < 0 || judge_target(u, e) < 0 || write_all(u, e) < 0)
 		return -1;
 	if (!u->o->dry_run)
 		blk_rescan(u->sink);
@@ -251,6 +311,8 @@ int undo_run(const struct undo_options *o, struct undo_result *ret, const struct
 
 	memset(ret, 0, sizeof(*ret));
 	int r = run(&u, e);
+	if (r < 0 && e->code == ERR_STOPPED && !o->dry_run)
+		err_hint(e, "what was put back stays; the same command puts back the rest");
 	free(u.parts);
 	state_close(u.state);
 	if (!o->sink)

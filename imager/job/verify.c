@@ -21,6 +21,7 @@ struct verify_image {
 	const struct img_manifest *m;
 	struct verify_result *ret;
 	uint64_t done, total;
+	char hint[400];          /* of what was found wrong with the head or the end, as of any error there */
 	struct err stream_error; /* what ended the walk through the records of a pipe; code 0: nothing */
 	struct img_access keys_only; /* for the second look: whom to believe was asked before */
 	bool is_second_look;     /* front to back, after the end of the file was found damaged */
@@ -208,12 +209,13 @@ static int examine(struct verify_image *v, struct err *e)
 		*e = why;
 		return -1;
 	}
+	snprintf(v->hint, sizeof(v->hint), "%s", why.hint);
 	if (!from_pipe && look_again(v, e) < 0)
 		return -1;
 	return damage_at_place(v->ret, image_name(v->o), &place, why.msg, e);
 }
 
-static int verdict(const struct verify_result *ret, const char *what, struct err *e)
+static int verdict(const struct verify_result *ret, const char *what, const char *hint, struct err *e)
 {
 	if (ret->nr_damages == 0)
 		return 0;
@@ -223,6 +225,8 @@ static int verdict(const struct verify_result *ret, const char *what, struct err
 			ret->nr_damages == 1 ? "" : "s", d->volume, (unsigned long long)d->start, (unsigned long long)d->len);
 	else
 		err_set(e, ERR_CORRUPT, 0, "%s: %s", what, d->what);
+	if (hint[0])
+		err_hint(e, "%s", hint);
 	return err_reason(e, "damaged");
 }
 
@@ -234,7 +238,7 @@ static int verify_image(const struct verify_options *o, struct verify_result *re
 	if (v.reader)
 		ret->manifest = img_reader_take_manifest(v.reader);
 	img_reader_close(v.reader);
-	return r < 0 ? -1 : verdict(ret, image_name(o), e);
+	return r < 0 ? -1 : verdict(ret, image_name(o), v.hint, e);
 }
 
 int verify_run(const struct verify_options *o, struct verify_result *ret, const struct progress *p, struct err *e)

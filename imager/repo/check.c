@@ -4,12 +4,13 @@
 
 #include "base/arith.h"
 #include "base/hex.h"
-#include "imager/image/chunk.h"
-#include "imager/image/composed.h"
 #include "imager/job/cores.h"
+#include "imager/repo/check_notes.h"
 #include "imager/repo/check_records.h"
 #include "imager/repo/folder_packs.h"
+#include "imager/repo/heal.h"
 #include "imager/repo/rebuild.h"
+#include "imager/repo/sound.h"
 #include "imager/repo/versions.h"
 
 #include <errno.h>
@@ -22,8 +23,7 @@ struct check {
 	struct check_result *ret;
 	const struct progress *p;
 	struct checked_packs packs;
-	uint8_t *payload; /* CHUNK_PAYLOAD_MAX, for composed records */
-	struct chunk_codec *codec;
+	struct sound sound;
 };
 
 static int note_problem(void *arg, const char *text, struct err *e)
@@ -93,53 +93,15 @@ static int open_packs(struct check *c, struct err *e)
 		struct pack_toc *toc = open_pack(c, ids[i], e);
 		if (!toc && e->code)
 			return -1;
-		if (toc && !checked_packs_insert(&c->packs, toc))
+		struct checked_pack *x = toc ? checked_packs_insert(&c->packs, toc) : NULL;
+		if (toc && !x)
 			return err_nomem(e, "the list of records");
+		if (x && check_notes_read(c->r, x, e) < 0)
+			return -1;
 		if (progress_check(c->p, e) < 0)
 			return -1;
 	}
 	return 0;
-}
-
-/* A version may name a pack that was not listed: a prune has moved its records there meanwhile, and looked at each of them. */
-static struct checked_pack *find_or_load(struct check *c, const uint8_t id[16])
-{
-	struct err ignored = ERR_INIT; /* a pack that cannot be read holds nothing */
-	struct checked_pack *x = checked_pack_find(&c->packs, id);
-	struct pack_toc *toc = x ? NULL : pack_toc_read(c->r, id, &ignored);
-
-	return x || !toc ? x : checked_packs_insert(&c->packs, toc);
-}
-
-/* What lies at a place; NULL when it is missing or was found bad. */
-static const struct pack_entry *sound_at(struct check *c, const struct img_locations *l, const struct img_where *at)
-{
-	const struct checked_pack *x = find_or_load(c, l->packs[at->pack]);
-	const struct pack_entry *entry = x ? pack_toc_find(x->toc, at->offset) : NULL;
-
-	return entry && entry->len == at->len && !x->is_bad[entry - x->toc->entries] ? entry : NULL;
-}
-
-/* Are all that lend to a composed record there and sound? */
-static bool lenders_sound(struct check *c, const struct img_locations *l, const struct img_where *at)
-{
-	struct err ignored = ERR_INIT; /* whatever it is, the chunk cannot be read */
-	uint8_t b[FMT_RECORD_SIZE];
-	const uint8_t *opened;
-	struct fmt_record head;
-	struct composed made;
-
-	if (c->packs.packs->ops->read(c->packs.packs, l->packs[at->pack], at->offset, at->len, b, c->payload, &ignored) < 0 ||
-	    fmt_get_pack_record(b, c->r->slots, &head, &ignored) < 0 || head.kind != FMT_COMPOSED || head.stored_len != at->len - FMT_RECORD_SIZE ||
-	    chunk_payload(c->codec, &head, c->payload, &opened, &ignored) < 0 || composed_parse(&head, opened, &made, &ignored) < 0)
-		return false;
-	for (unsigned i = 0; i < made.nr_helpers; i++) {
-		const struct img_where *lender = locations_helper(l, &made.helpers[i]);
-		const struct pack_entry *x = lender ? sound_at(c, l, lender) : NULL;
-		if (!x || record_name_cmp(&x->name, &made.helpers[i]))
-			return false;
-	}
-	return true;
 }
 
 static int add_damage(struct check_version *v, const struct img_manifest *m, const struct img_cursor *at, struct err *e)
@@ -174,21 +136,17 @@ static int check_chunks(struct check *c, const struct img_reader *reader, struct
 	while (img_cursor_next(m, &at)) {
 		const struct img_where *w = &l->chunks[at.present];
 		v->nr_chunks++;
-		if (!w->offset)
-			continue;
-		const struct pack_entry *x = sound_at(c, l, w);
-		bool is_sound = x && !memcmp(x->id, m->ids[at.present], IMG_ID_SIZE) && (x->kind == FMT_WHOLE || lenders_sound(c, l, w));
-		if (!is_sound && add_damage(v, m, &at, e) < 0)
+		if (!sound_chunk(&c->sound, l, w, m->ids[at.present]) && add_damage(v, m, &at, e) < 0)
 			return -1;
 	}
 	return progress_check(c->p, e);
 }
 
-static int check_version(struct check *c, const struct repo_version *version, struct err *e)
+static int check_version(struct check *c, const struct repo_version *version, struct check_version *v, struct err *e)
 {
-	struct check_version *v = &c->ret->versions[c->ret->nr_versions++];
 	struct err why = ERR_INIT;
 
+	memset(v, 0, sizeof(*v));
 	snprintf(v->name, sizeof(v->name), "%s", version->name);
 	v->number = version->number;
 	AUTO(img_reader) struct img_reader *reader = version_open(c->r, version, c->p, &why);
@@ -206,23 +164,52 @@ static int check_version(struct check *c, const struct repo_version *version, st
 	return 0;
 }
 
+/* And look at them again. */
+static int heal_versions(struct check *c, const struct repo_version *versions, struct err *e)
+{
+	AUTO(healer) struct healer *h = healer_new(&c->sound, e);
+
+	if (!h)
+		return -1;
+	for (size_t i = 0; i < c->ret->nr_versions; i++) {
+		struct check_version *v = &c->ret->versions[i];
+		uint64_t nr_bad = v->nr_bad;
+		if (!nr_bad)
+			continue;
+		if (repo_lock(c->r, c->p, e) < 0)
+			return -1;
+		int healed = heal_version(h, c->r, &versions[i], c->p, e);
+		repo_unlock(c->r);
+		if (healed == 0)
+			continue;
+		free(v->damages);
+		v->damages = NULL;
+		if (healed < 0 || check_version(c, &versions[i], v, e) < 0)
+			return -1;
+		c->ret->nr_healed += nr_bad > v->nr_bad ? nr_bad - v->nr_bad : 0;
+	}
+	return 0;
+}
+
 static int check_all(struct check *c, struct err *e)
 {
 	AUTO_FREE struct repo_version *versions = NULL;
 	size_t nr;
 
 	/* The versions before the packs: what one that is committed meanwhile refers to might not be in the list. */
-	if (versions_list(c->r, NULL, &versions, &nr, e) < 0 || open_packs(c, e) < 0)
+	if (versions_list_all(c->r, note_problem, c->ret, &versions, &nr, e) < 0 || open_packs(c, e) < 0)
 		return -1;
-	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))) || !(c->payload = malloc(CHUNK_PAYLOAD_MAX)))
+	if (!(c->ret->versions = alloc_array(nr, sizeof(*c->ret->versions))))
 		return err_nomem(e, "the list of versions");
-	if (!(c->codec = chunk_codec_for(c->r->seal, 0, e)))
+	if (sound_open(&c->sound, e) < 0 || check_records(c->r->seal, &c->packs, c->o, c->ret, note_problem, c->ret, c->p, e) < 0)
 		return -1;
-	if (check_records(c->r->seal, &c->packs, c->o, c->ret, note_problem, c->ret, c->p, e) < 0)
+	if (check_notes_write(c->r, &c->packs, c->o->read_data && !c->ret->is_part, c->p, e) < 0)
 		return -1;
 	for (size_t i = 0; i < nr; i++)
-		if (check_version(c, &versions[i], e) < 0)
+		if (check_version(c, &versions[i], &c->ret->versions[c->ret->nr_versions++], e) < 0)
 			return -1;
+	if (c->o->heal && c->ret->nr_whole < nr && heal_versions(c, versions, e) < 0)
+		return -1;
 	for (size_t i = 0; c->o->rebuild_index && i < c->packs.nr; i++) {
 		int r = rebuild_leaves(c->r, &c->packs, &c->packs.items[i], c->p, e);
 		if (r < 0)
@@ -237,11 +224,11 @@ int repo_check(struct repo *r, const struct check_options *o, struct check_resul
 	struct check c = { .r = r, .o = o, .ret = ret, .p = p };
 	double start = seconds_now();
 
+	c.sound = (struct sound){ .r = r, .packs = &c.packs };
 	memset(ret, 0, sizeof(*ret));
-	int failed = repo_need_keys(r, e) < 0 || repo_take_lease(r, o->rebuild_index, e) < 0 || check_all(&c, e) < 0 ? -1 : 0;
+	int failed = repo_need_keys(r, e) < 0 || repo_take_lease(r, o->rebuild_index || o->heal, e) < 0 || check_all(&c, e) < 0 ? -1 : 0;
 	checked_packs_release(&c.packs);
-	free(c.payload);
-	chunk_codec_free(c.codec);
+	sound_close(&c.sound);
 	ret->seconds = seconds_now() - start;
 	if (failed < 0)
 		return -1;

@@ -243,9 +243,15 @@ static int collect(void *arg, void *item, struct err *e)
 	r->ret->nr_checked++;
 	r->ret->checked_bytes += x->len;
 	progress_update(r->p, "check", r->ret->checked_bytes, r->total);
+	uint8_t *is_bad = &it->pack->is_bad[it->entry];
+	if (!it->why.code && *is_bad == RECORD_NOTED && !r->o->read_data)
+		err_set(&it->why, ERR_CORRUPT, 0, "it was found damaged before; --read-data looks again");
+	else if (!it->why.code)
+		*is_bad = RECORD_FINE;
+	else if (*is_bad != RECORD_NOTED)
+		*is_bad = it->why.code == ERR_CORRUPT ? RECORD_BAD : RECORD_UNREADABLE;
 	if (!it->why.code)
 		return 0;
-	it->pack->is_bad[it->entry] = 1;
 	snprintf(text, sizeof(text), "pack %s at %llu+%u: %.180s", hex_of(it->pack->toc->id, 16, hex), (unsigned long long)x->offset, x->len, it->why.msg);
 	return r->problem(r->arg, text, e);
 }

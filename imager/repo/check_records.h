@@ -8,17 +8,20 @@
 #include "imager/repo/maintain.h"
 #include "imager/repo/pack.h"
 
+/* What a check knows of a record: 0 is nothing bad. */
+enum record_state { RECORD_FINE, RECORD_BAD, RECORD_UNREADABLE, RECORD_NOTED /* found bad by somebody before */ };
+
 /* A pack whose table of contents could be read, and which of its records are bad. */
 struct checked_pack {
 	struct pack_toc *toc;
-	uint8_t *is_bad; /* for each entry; one byte each, written by one thread */
+	uint8_t *is_bad; /* for each entry, enum record_state; written by one thread */
 };
 
 struct checked_packs {
 	struct checked_pack *items; /* ascending by id */
 	size_t nr;
 	struct img_packs *packs;
-	struct img_locations *all;  /* every record as one that may lend, for composed ones */
+	struct img_locations *all;  /* every record as one that may lend, for composed ones; of the packs that were there for check_records() */
 };
 
 void checked_packs_release(struct checked_packs *c);

@@ -82,15 +82,25 @@ static void fill_refs(const struct lenders *l, struct composed *ret)
 	ret->fresh &= ~lent;
 }
 
-int compose_chunk(const struct known *k, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, bool no_recheck, uint8_t *payload,
+static bool are_sound(const struct reuse *u, struct chunk_codec *codec, const struct lenders *l, uint8_t *payload)
+{
+	for (unsigned n = 0; n < l->nr; n++)
+		if (!reuse_lender(u, codec, &l->items[n].record->name, payload))
+			return false;
+	return true;
+}
+
+int compose_chunk(const struct reuse *u, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, bool no_recheck, uint8_t *payload,
 	struct err *e)
 {
 	struct composed made = { .fresh = c->present, .zero = ~c->present };
 	struct lenders l;
 
-	find_lenders(k, c, &l);
-	if (choose(&l) < MIN_LENT)
-		return 0;
+	do { /* bad ones are not found again */
+		find_lenders(u->known, c, &l);
+		if (choose(&l) < MIN_LENT)
+			return 0;
+	} while (!are_sound(u, codec, &l, payload));
 	fill_refs(&l, &made);
 	struct kept_records *kept = chunk_codec_kept(codec, e);
 	if (!kept)

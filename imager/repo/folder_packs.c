@@ -5,6 +5,7 @@
 #include "base/arith.h"
 #include "base/hex.h"
 #include "imager/image/format.h"
+#include "imager/repo/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -45,14 +46,12 @@ static int open_pack(const struct folder_packs *f, const uint8_t pack[16], struc
 	char path[64];
 
 	pack_path(pack, path, sizeof(path));
-	int fd = openat(f->r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	if (fd >= 0)
-		return fd;
-	if (errno == ENOENT) {
+	int fd = repo_open_file(f->r, path, O_RDONLY, e);
+	if (fd < 0 && e->sys_errno == ENOENT) {
 		err_set(e, ERR_CORRUPT, 0, "the pack '%s/%s' is missing", f->r->dir, path);
 		return err_hint(e, "calco repo check %s tells what it held", f->r->dir);
 	}
-	return err_set(e, ERR_FAILED, errno, "opening '%s/%s'", f->r->dir, path);
+	return fd;
 }
 
 /* A slot that is free or can be freed; NULL when all are being read from. */

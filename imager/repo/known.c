@@ -1,15 +1,18 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /*
  * Open-addressing tables over the tables of contents; see known.h. A record is a number: packs in order, entries in order. A leaf is a
- * record's number among those that lend (26 bits) and its place (6 bits), behind 32 bits of its hash; the whole hash is compared in the cache.
+ * record's number among those that lend (26 bits) and its place (6 bits), behind 32 bits of its hash, which say where it stands in the table; the whole
+ * hash is compared in the cache.
  */
 #include "imager/repo/known.h"
 
 #include "base/arith.h"
 #include "base/span.h"
 #include "imager/image/chunk.h"
+#include "imager/repo/damaged.h"
 #include "imager/repo/leaf_cache.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #define MAX_LENDERS ((uint64_t)1 << 26)
@@ -18,18 +21,21 @@
 struct known_pack {
 	struct pack_toc *toc;
 	uint64_t first;         /* number of its first record */
-	const uint8_t *leaves;  /* mapped; NULL: no cache */
+	bool has_leaves;        /* there is a cache */
 	bool was_asked;         /* for its cache */
 };
 
 struct known {
 	const struct repo *r;
 	struct chunk_codec *codec;
+	struct leaf_caches *caches;
 	struct known_pack *packs; /* ascending by id */
 	size_t nr_packs;
 	uint64_t nr_records;
 	uint32_t *by_id, *by_name; /* number + 1, 0: free */
 	uint64_t table_size;       /* of both, a power of two */
+	_Atomic uint8_t *states;   /* of each record, enum known_state */
+	atomic_bool any_bad;       /* told */
 	uint32_t *lenders;         /* numbers of records */
 	uint64_t nr_lenders, lender_room;
 	uint64_t *leaves;          /* hash << 32 | lender << 6 | leaf, + 1 in effect: see leaf_slot() */
@@ -74,7 +80,8 @@ static int index_records(struct known *k, struct err *e)
 		continue;
 	k->by_id = alloc_array(k->table_size, sizeof(*k->by_id));
 	k->by_name = alloc_array(k->table_size, sizeof(*k->by_name));
-	if (!k->by_id || !k->by_name)
+	k->states = alloc_array(k->nr_records, sizeof(*k->states));
+	if (!k->by_id || !k->by_name || !k->states)
 		return err_nomem(e, "the index of the repository");
 	for (size_t i = 0; i < k->nr_packs; i++)
 		for (uint64_t n = 0; n < k->packs[i].toc->nr; n++) {
@@ -117,6 +124,24 @@ static int load_packs(struct known *k, const struct progress *p, struct err *e)
 	return 0;
 }
 
+/* What was found damaged before is of no use. */
+static int mark_damaged(struct known *k, struct err *e)
+{
+	for (size_t i = 0; i < k->nr_packs; i++) {
+		struct damaged d;
+		int failed = damaged_read(k->r, k->packs[i].toc->id, &d, e);
+		for (size_t n = 0; n < d.nr; n++) {
+			const struct pack_entry *x = pack_toc_find(k->packs[i].toc, d.offsets[n]);
+			if (x)
+				k->states[k->packs[i].first + (uint64_t)(x - k->packs[i].toc->entries)] = KNOWN_BAD;
+		}
+		free(d.offsets);
+		if (failed < 0)
+			return -1;
+	}
+	return 0;
+}
+
 struct known *known_open(const struct repo *r, const struct progress *p, struct err *e)
 {
 	AUTO(known) struct known *k = alloc_array(1, sizeof(*k));
@@ -127,7 +152,7 @@ struct known *known_open(const struct repo *r, const struct progress *p, struct 
 	}
 	k->r = r;
 	k->codec = chunk_codec_for(r->seal, 0, e);
-	if (!k->codec || load_packs(k, p, e) < 0 || index_records(k, e) < 0)
+	if (!k->codec || !(k->caches = leaf_caches_new(r, e)) || load_packs(k, p, e) < 0 || index_records(k, e) < 0 || mark_damaged(k, e) < 0)
 		return NULL;
 	return take(&k);
 }
@@ -136,28 +161,30 @@ void known_close(struct known *k)
 {
 	if (!k)
 		return;
-	for (size_t i = 0; i < k->nr_packs; i++) {
-		leaf_cache_unmap(k->packs[i].leaves, k->packs[i].toc);
+	leaf_caches_free(k->caches);
+	for (size_t i = 0; i < k->nr_packs; i++)
 		pack_toc_free(k->packs[i].toc);
-	}
 	chunk_codec_free(k->codec);
 	free(k->packs);
 	free(k->by_id);
 	free(k->by_name);
+	free((void *)k->states);
 	free(k->lenders);
 	free(k->leaves);
 	free(k);
 }
 
+/* The first record of a table that is the one which is looked for, and not in one of two states. */
 static bool find(const struct known *k, const uint32_t *table, uint64_t hash, bool (*is_it)(const struct pack_entry *x, const void *what),
-	const void *what, struct known_record *ret)
+	const void *what, enum known_state not, enum known_state nor, struct known_record *ret)
 {
 	const struct known_pack *pack;
 
 	for (uint64_t i = hash & (k->table_size - 1); table[i]; i = (i + 1) & (k->table_size - 1)) {
 		const struct pack_entry *x = entry_of(k, table[i] - 1, &pack);
-		if (is_it(x, what)) {
-			*ret = (struct known_record){ .toc = pack->toc, .entry = x };
+		enum known_state state = k->states[table[i] - 1];
+		if (state != not && state != nor && is_it(x, what)) {
+			*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = table[i] - 1 };
 			return true;
 		}
 	}
@@ -176,20 +203,53 @@ static bool has_name(const struct pack_entry *x, const void *name)
 
 bool known_chunk(const struct known *k, const uint8_t id[32], struct known_record *ret)
 {
-	return find(k, k->by_id, get_le64(id), has_id, id, ret);
+	return find(k, k->by_id, get_le64(id), has_id, id, KNOWN_BAD, KNOWN_INCOMPLETE, ret);
 }
 
 bool known_name(const struct known *k, const struct img_record_name *name, struct known_record *ret)
 {
-	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, ret);
+	return find(k, k->by_name, name_hash(name) >> 16, has_name, name, KNOWN_BAD, KNOWN_BAD, ret);
 }
 
-static const uint8_t *list_of(const struct known *k, uint64_t number)
+enum known_state known_state(const struct known *k, const struct known_record *r)
+{
+	return k->states[r->number];
+}
+
+static unsigned stage(enum known_state state)
+{
+	return state == KNOWN_UNREAD ? 0 : state <= KNOWN_BAD ? 1 : 2;
+}
+
+enum known_state known_tell(struct known *k, const struct known_record *r, enum known_state state)
+{
+	uint8_t was = k->states[r->number];
+
+	if (state == KNOWN_BAD)
+		k->any_bad = true;
+	while (stage(was) < stage(state))
+		if (atomic_compare_exchange_weak(&k->states[r->number], &was, (uint8_t)state))
+			return state;
+	return was;
+}
+
+bool known_any_bad(const struct known *k)
+{
+	return k->any_bad;
+}
+
+bool known_next_bad(const struct known *k, uint64_t *number, struct known_record *ret)
 {
 	const struct known_pack *pack;
 
-	entry_of(k, number, &pack);
-	return pack->leaves + (number - pack->first) * LEAF_LIST;
+	for (; *number < k->nr_records; ++*number) {
+		if (k->states[*number] != KNOWN_BAD)
+			continue;
+		const struct pack_entry *x = entry_of(k, *number, &pack);
+		*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = (*number)++ };
+		return true;
+	}
+	return false;
 }
 
 /* 0 is a free slot: a leaf whose slot would be 0 is left out. */
@@ -198,14 +258,23 @@ static uint64_t leaf_slot(const uint8_t *hash, uint64_t lender, unsigned leaf)
 	return (uint64_t)get_le32(hash) << 32 | lender << 6 | leaf;
 }
 
-static uint64_t leaf_place(const struct known *k, const uint8_t *hash)
+/* From what a slot holds itself: the table grows without a look at the caches. */
+static uint64_t leaf_place(const struct known *k, uint64_t slot)
 {
-	return get_le64(hash + 8) & (k->leaf_size - 1);
+	return (uint64_t)((unsigned __int128)(slot >> 32) * k->leaf_size >> 32);
 }
 
-static const uint8_t *slot_hash(const struct known *k, uint64_t slot)
+/* Is it this leaf that the slot means? One whose hash cannot be read any more is another. */
+static bool is_leaf(const struct known *k, uint64_t slot, const uint8_t *hash)
 {
-	return list_of(k, k->lenders[(uint32_t)slot >> 6]) + (slot & 63) * HASH_SIZE;
+	const struct known_pack *pack;
+	uint8_t there[HASH_SIZE];
+
+	if (slot >> 32 != get_le32(hash))
+		return false;
+	uint64_t number = k->lenders[(uint32_t)slot >> 6];
+	entry_of(k, number, &pack);
+	return leaf_caches_read(k->caches, pack->toc, number - pack->first, slot & 63, 1, there) && !memcmp(there, hash, HASH_SIZE);
 }
 
 static int grow_leaves(struct known *k, uint64_t more, struct err *e)
@@ -225,7 +294,7 @@ static int grow_leaves(struct known *k, uint64_t more, struct err *e)
 	for (uint64_t i = 0; i < old_size; i++) {
 		if (!old[i])
 			continue;
-		uint64_t at = leaf_place(k, slot_hash(k, old[i]));
+		uint64_t at = leaf_place(k, old[i]);
 		while (k->leaves[at])
 			at = (at + 1) & (size - 1);
 		k->leaves[at] = old[i];
@@ -236,12 +305,12 @@ static int grow_leaves(struct known *k, uint64_t more, struct err *e)
 
 static void put_leaf(struct known *k, const uint8_t *hash, uint64_t lender, unsigned leaf)
 {
-	uint64_t slot = leaf_slot(hash, lender, leaf), at = leaf_place(k, hash);
+	uint64_t slot = leaf_slot(hash, lender, leaf), at = leaf_place(k, slot);
 
 	if (!slot)
 		return;
 	for (; k->leaves[at]; at = (at + 1) & (k->leaf_size - 1))
-		if (k->leaves[at] >> 32 == slot >> 32 && !memcmp(slot_hash(k, k->leaves[at]), hash, HASH_SIZE))
+		if (is_leaf(k, k->leaves[at], hash))
 			return;
 	k->leaves[at] = slot;
 	k->nr_leaves++;
@@ -257,11 +326,13 @@ static bool is_proved(const struct known *k, const struct pack_entry *x, const u
 
 static int add_lender(struct known *k, struct known_pack *pack, const struct pack_entry *x, struct err *e)
 {
+	uint64_t record = (uint64_t)(x - pack->toc->entries), number = pack->first + record;
+	uint8_t list[LEAF_LIST];
+
 	if (!pack->was_asked)
-		pack->leaves = leaf_cache_map(k->r, pack->toc);
+		pack->has_leaves = leaf_caches_read(k->caches, pack->toc, 0, 0, 0, list);
 	pack->was_asked = true;
-	uint64_t number = pack->first + (uint64_t)(x - pack->toc->entries);
-	if (!pack->leaves || k->nr_lenders == MAX_LENDERS || !is_proved(k, x, list_of(k, number)))
+	if (!pack->has_leaves || k->nr_lenders == MAX_LENDERS || !leaf_caches_read(k->caches, pack->toc, record, 0, CHUNK_LEAVES, list) || !is_proved(k, x, list))
 		return 0;
 	if (k->nr_lenders == k->lender_room) {
 		uint64_t room = k->lender_room * 2 + 1024;
@@ -275,7 +346,7 @@ static int add_lender(struct known *k, struct known_pack *pack, const struct pac
 		return -1;
 	uint64_t lender = k->nr_lenders++;
 	k->lenders[lender] = (uint32_t)number;
-	const uint8_t *list = list_of(k, number), *zero = chunk_zero_leaf(k->codec);
+	const uint8_t *zero = chunk_zero_leaf(k->codec);
 	for (unsigned i = 0; i < CHUNK_LEAVES; i++)
 		if (x->lends >> i & 1 && memcmp(list + i * HASH_SIZE, zero, HASH_SIZE))
 			put_leaf(k, list + i * HASH_SIZE, lender, i);
@@ -320,12 +391,13 @@ bool known_leaf(const struct known *k, const uint8_t hash[32], struct known_reco
 
 	if (!k->leaf_size)
 		return false;
-	for (uint64_t at = leaf_place(k, hash); k->leaves[at]; at = (at + 1) & (k->leaf_size - 1)) {
+	for (uint64_t at = leaf_place(k, leaf_slot(hash, 0, 0)); k->leaves[at]; at = (at + 1) & (k->leaf_size - 1)) {
 		uint64_t slot = k->leaves[at];
-		if (slot >> 32 != get_le32(hash) || memcmp(slot_hash(k, slot), hash, HASH_SIZE))
+		uint64_t number = k->lenders[(uint32_t)slot >> 6];
+		if (k->states[number] == KNOWN_BAD || !is_leaf(k, slot, hash))
 			continue;
-		const struct pack_entry *x = entry_of(k, k->lenders[(uint32_t)slot >> 6], &pack);
-		*ret = (struct known_record){ .toc = pack->toc, .entry = x };
+		const struct pack_entry *x = entry_of(k, number, &pack);
+		*ret = (struct known_record){ .toc = pack->toc, .entry = x, .number = number };
 		*ret_leaf = slot & 63;
 		return true;
 	}

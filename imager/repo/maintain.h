@@ -47,6 +47,7 @@ struct check_options {
 	bool read_data;       /* unpack every record and compute its id; else only checksums */
 	unsigned sample;      /* percent of the records that are looked at, 1..100; which ones is by chance */
 	uint64_t seconds;     /* 0, or stop after so many; begins at a record chosen by chance */
+	bool heal;            /* versions get other records of the same content in place of bad ones */
 	bool rebuild_index;   /* write anew what can be computed: tables of contents, leaf caches */
 	unsigned threads;     /* 0: one per core */
 };
@@ -76,6 +77,7 @@ struct check_result {
 	size_t nr_packs;
 	uint64_t nr_records, nr_checked, checked_bytes;
 	size_t nr_rebuilt;       /* files written anew */
+	uint64_t nr_healed;      /* chunks of versions */
 	bool is_part;            /* not all records were looked at */
 	double seconds;
 };
@@ -83,7 +85,8 @@ struct check_result {
 /*
  * repo_check - is everything there that the versions need, and is it what it was?
  *
- * All of it is looked at, whatever is found; nothing is changed but with rebuild_index. ERR_CORRUPT, with *ret filled, when a version is hit
+ * All of it is looked at, whatever is found; nothing is changed but with rebuild_index and heal. What is damaged is noted where that can be written,
+ * so that later captures do not refer to it. ERR_CORRUPT, with *ret filled, when a version is hit
  * or a pack is damaged.
  */
 int repo_check(struct repo *r, const struct check_options *o, struct check_result *ret, const struct progress *p, struct err *e);

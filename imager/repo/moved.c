@@ -6,6 +6,7 @@
 #include "base/span.h"
 #include "imager/image/writer.h"
 #include "imager/repo/draft.h"
+#include "imager/repo/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -133,7 +134,7 @@ static struct img_locations *translate(const struct moved *m, const struct img_r
 }
 
 /* A new file beside the old one, and then in its place. */
-static int replace(struct repo *r, const struct repo_version *v, const struct img_locations *l, struct err *e)
+int version_replace(struct repo *r, const struct repo_version *v, const struct img_locations *l, struct err *e)
 {
 	char id[33], new[64], path[PATH_MAX], folder[128];
 
@@ -142,18 +143,21 @@ static int replace(struct repo *r, const struct repo_version *v, const struct im
 	snprintf(new, sizeof(new), "new/%s.version", id);
 	snprintf(folder, sizeof(folder), "images/%s", v->name);
 	version_path(v, path, sizeof(path));
-	AUTO_CLOSE_FD int from = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE_FD int in = repo_open_folder(r, folder, e);
+	AUTO_CLOSE_FD int from = in < 0 ? -1 : repo_open_file(r, path, O_RDONLY, e);
+	if (from < 0)
+		return -1;
 	AUTO_CLOSE_FD int to = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (from < 0 || to < 0)
+	if (to < 0)
 		return err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
 	int failed = img_version_relocate(path, from, to, r->seal, l, e);
-	if (failed == 0 && (fsync(to) < 0 || renameat(r->fd, new, r->fd, path) < 0))
+	if (failed == 0 && (fsync(to) < 0 || renameat(r->fd, new, in, strrchr(path, '/') + 1) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "replacing '%s/%s'", r->dir, path);
 	if (failed < 0) {
 		unlinkat(r->fd, new, 0);
 		return -1;
 	}
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, v->name, e);
 }
 
 int moved_rewrite(struct moved *m, struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e)
@@ -168,5 +172,5 @@ int moved_rewrite(struct moved *m, struct repo *r, const struct repo_version *v,
 	AUTO(img_locations) struct img_locations *l = translate(m, reader, &any, e);
 	if (!l)
 		return -1;
-	return any ? (replace(r, v, l, e) < 0 ? -1 : 1) : 0;
+	return any ? (version_replace(r, v, l, e) < 0 ? -1 : 1) : 0;
 }

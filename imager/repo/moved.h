@@ -17,4 +17,8 @@ void moved_to(struct moved *m, const uint8_t pack[16]);
 /* moved_rewrite - under the lock: the version's location table names the new places. 1: it was replaced; 0: it names none of the old ones. */
 int moved_rewrite(struct moved *m, struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e);
 
+/* version_replace - under the lock: another location table for a version, everything else stays what it is */
+struct img_locations;
+int version_replace(struct repo *r, const struct repo_version *v, const struct img_locations *l, struct err *e);
+
 #endif

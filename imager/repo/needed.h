@@ -3,6 +3,7 @@
 #ifndef CALCO_IMAGER_REPO_NEEDED_H
 #define CALCO_IMAGER_REPO_NEEDED_H
 
+#include "imager/repo/helper_lists.h"
 #include "imager/repo/pack.h"
 #include "imager/repo/versions.h"
 
@@ -21,10 +22,12 @@ struct needed {
 
 /*
  * needed_find - of all versions and all packs, retired ones included
+ * @lists: NULL, or composed records are looked into: all that lend to them must be in the version's table
  *
- * ERR_CORRUPT when a version's file, or a pack that one refers to, is damaged or missing. A damaged pack that nothing refers to is left out.
+ * ERR_CORRUPT when a version's file, or a pack that one refers to, is damaged or missing, and when a location table names a record of another
+ * chunk: it would be kept in place of the one that is needed. A damaged pack that nothing refers to is left out.
  */
-struct needed *needed_find(const struct repo *r, const struct progress *p, struct err *e);
+struct needed *needed_find(const struct repo *r, struct helper_lists *lists, const struct progress *p, struct err *e);
 void needed_free(struct needed *n);
 AUTO_DEFINE(needed, needed_free)
 

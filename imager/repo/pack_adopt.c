@@ -5,6 +5,8 @@
 #include "imager/image/chunk.h"
 #include "imager/image/composed.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
+#include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
 #include <dirent.h>
@@ -86,7 +88,8 @@ static void adopt_leaves(const struct repo *r, const char *hex, uint64_t nr)
 
 	pack_new_path(hex, "leaves", from, sizeof(from));
 	snprintf(to, sizeof(to), "leaves/%s", hex);
-	AUTO_CLOSE_FD int fd = openat(r->fd, from, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, from, O_RDWR, &ignored);
 	if (fd < 0)
 		return;
 	uint64_t size = leaf_cache_size(r, nr);
@@ -100,9 +103,15 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 	struct pack_scan a = { .nr = 0 };
 	struct stream s;
 	uint8_t id[16];
+	char finished[64];
 
 	if (!hex_parse(hex, id, sizeof(id)))
 		return 0;
+	pack_path(id, finished, sizeof(finished));
+	if (faccessat(r->fd, finished, F_OK, AT_SYMLINK_NOFOLLOW) == 0) { /* a power cut left both names of a rename: perhaps one file */
+		unlinkat(r->fd, path, 0);
+		return 0;
+	}
 	int r1 = stream_open(&s, fd, path, NULL, e);
 	if (r1 == 0)
 		r1 = pack_scan_records(r, &s, id, &a, e);
@@ -130,7 +139,6 @@ static int adopt_pack(const struct repo *r, const char *path, const char *hex, i
 static int look_at(const struct repo *r, const char *name, uint64_t *bytes, struct err *e)
 {
 	char path[PATH_MAX], hex[33];
-	struct stat st;
 
 	snprintf(path, sizeof(path), "new/%s", name);
 	snprintf(hex, sizeof(hex), "%.32s", name);
@@ -141,14 +149,15 @@ static int look_at(const struct repo *r, const char *name, uint64_t *bytes, stru
 		if (faccessat(r->fd, pack, F_OK, 0) == 0)
 			return 0;
 	}
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDWR, &ignored);
 	if (fd < 0)
 		return 0; /* gone, or not ours to touch */
 	int locked = repo_lock_file(fd, path, e);
 	if (locked <= 0)
 		return locked;
 	/* It may have been finished and renamed between opening and locking it. */
-	if (fstatat(r->fd, path, &st, AT_SYMLINK_NOFOLLOW) < 0)
+	if (!repo_is_still(r, path, fd))
 		return 0;
 	if (!strcmp(ending, ".pack"))
 		return adopt_pack(r, path, hex, fd, bytes, e);

@@ -5,6 +5,7 @@
 #include "base/hex.h"
 #include "imager/image/chunk.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -153,9 +154,10 @@ struct pack_toc *pack_toc_read(const struct repo *r, const uint8_t pack[16], str
 		return NULL;
 	memcpy(t->id, pack, 16);
 	pack_path(pack, path, sizeof(path));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDONLY, e);
 	if (fd < 0) {
-		err_set(e, errno == ENOENT ? ERR_CORRUPT : ERR_FAILED, errno, "opening the pack '%s/%s'", r->dir, path);
+		if (e->sys_errno == ENOENT)
+			err_set(e, ERR_CORRUPT, ENOENT, "opening the pack '%s/%s'", r->dir, path);
 		return NULL;
 	}
 	AUTO(seal_box) struct seal_box *box = r->seal ? seal_box_new(r->seal, e) : NULL;

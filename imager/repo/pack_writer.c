@@ -5,6 +5,7 @@
 #include "base/hex.h"
 #include "base/random.h"
 #include "imager/image/sealed_part.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -50,17 +51,9 @@ bool pack_reserve(struct pack_entry **entries, uint64_t nr, uint64_t *room)
 	return true;
 }
 
-static int make_file(const struct pack_writer *w, const char *path, int *ret, struct err *e)
+/* The two files. 0: one of them was taken for left over before it was locked; it is empty, and others are made. */
+static int make_files(struct pack_writer *w, struct err *e)
 {
-	*ret = openat(w->r->fd, path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	return *ret >= 0 ? 0 : err_set(e, ERR_FAILED, errno, "making '%s/%s'", w->r->dir, path);
-}
-
-static int begin(struct pack_writer *w, struct err *e)
-{
-	struct fmt_preamble pre = { .mandatory = FMT_IS_PACK | (w->r->slots ? FMT_FEATURE_ENCRYPTED : 0) };
-	uint8_t head[FMT_PREAMBLE_SIZE];
-
 	if (random_bytes(w->id, sizeof(w->id), e) < 0)
 		return -1;
 	hex_of(w->id, sizeof(w->id), w->hex);
@@ -68,15 +61,32 @@ static int begin(struct pack_writer *w, struct err *e)
 	pack_new_path(w->hex, "leaves", w->leaves_path, sizeof(w->leaves_path));
 	snprintf(w->name, sizeof(w->name), "%s/%s", w->r->dir, w->path);
 	/* The leaves first: who finds a pack that nobody holds takes what lies beside it. */
-	if (make_file(w, w->leaves_path, &w->leaves_fd, e) < 0 || make_file(w, w->path, &w->fd, e) < 0)
-		return -1;
-	int locked = repo_lock_file(w->fd, w->path, e);
-	if (locked == 0) { /* somebody took it for left over in the moment before it was locked; it is empty */
-		close(w->fd);
+	int made = repo_make_file(w->r, w->leaves_path, &w->leaves_fd, e);
+	if (made == 1)
+		made = repo_make_file(w->r, w->path, &w->fd, e);
+	if (made == 1 && repo_is_still(w->r, w->leaves_path, w->leaves_fd)) /* they went with a pack that was taken */
+		return 1;
+	if (w->leaves_fd >= 0) {
+		unlinkat(w->r->fd, w->leaves_path, 0);
 		close(w->leaves_fd);
-		return begin(w, e);
 	}
-	if (locked < 0)
+	if (w->fd >= 0) {
+		unlinkat(w->r->fd, w->path, 0);
+		close(w->fd);
+	}
+	w->fd = w->leaves_fd = -1;
+	return made < 0 ? -1 : 0;
+}
+
+static int begin(struct pack_writer *w, struct err *e)
+{
+	struct fmt_preamble pre = { .mandatory = FMT_IS_PACK | (w->r->slots ? FMT_FEATURE_ENCRYPTED : 0) };
+	uint8_t head[FMT_PREAMBLE_SIZE];
+	int made;
+
+	while ((made = make_files(w, e)) == 0)
+		continue;
+	if (made < 0)
 		return -1;
 	if (file_out_open(&w->out, w->fd, w->name, NULL, e) < 0 || file_out_open(&w->leaves, w->leaves_fd, w->name, NULL, e) < 0)
 		return -1;

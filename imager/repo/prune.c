@@ -8,6 +8,7 @@
 #include "base/arith.h"
 #include "base/hash.h"
 #include "base/hex.h"
+#include "imager/repo/damaged.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/leaf_cache.h"
 #include "imager/repo/moved.h"
@@ -15,6 +16,7 @@
 #include "imager/repo/retired.h"
 #include "imager/repo/unfinished.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct prune {
@@ -23,6 +25,7 @@ struct prune {
 	struct prune_result *ret;
 	const struct progress *p;
 	struct moved *moved;
+	struct helper_lists *lists;
 	struct img_packs *packs; /* what is copied from */
 	struct pack_writer *to;  /* NULL: nothing is copied */
 	uint64_t to_copy;
@@ -34,21 +37,26 @@ static bool is_worth_copying(const struct prune *u, const struct needed_pack *x)
 	return x->needed_bytes && !x->is_retired && (x->record_bytes - x->needed_bytes) * 100 > x->record_bytes * u->o->max_unused;
 }
 
+static int refuse_damaged(const struct prune *u, const uint8_t pack[16], uint64_t offset, struct err *e)
+{
+	char hex[33];
+
+	err_set(e, ERR_CORRUPT, 0, "pack %s is damaged at %llu", hex_of(pack, 16, hex), (unsigned long long)offset);
+	return err_hint(e, "calco repo check %s tells what that hits, and may heal it (--heal); nothing was taken away", u->r->dir);
+}
+
 /* As it is: its header too, so that it keeps its name. @leaves: its leaf list, or NULL. */
 static int copy_record(struct prune *u, const uint8_t pack[16], const struct pack_entry *from, const uint8_t *leaves, uint8_t *payload, struct err *e)
 {
 	uint8_t b[FMT_RECORD_SIZE];
 	struct fmt_record head;
 	struct pack_entry entry;
-	char hex[33];
 
 	if (u->packs->ops->read(u->packs, pack, from->offset, from->len, b, payload, e) < 0)
 		return -1;
 	if (fmt_get_pack_record(b, u->r->slots, &head, e) < 0 || head.stored_len != from->len - FMT_RECORD_SIZE || memcmp(head.id, from->id, sizeof(head.id)) ||
-	    crc32_of(payload, head.stored_len) != head.crc) {
-		err_set(e, ERR_CORRUPT, 0, "pack %s is damaged at %llu", hex_of(pack, 16, hex), (unsigned long long)from->offset);
-		return err_hint(e, "calco repo check %s tells what that hits; nothing was taken away", u->r->dir);
-	}
+	    crc32_of(payload, head.stored_len) != head.crc)
+		return refuse_damaged(u, pack, from->offset, e);
 	u->ret->copied_bytes += from->len;
 	if (pack_writer_put(u->to, &head, true, payload, from->lends, (const uint8_t(*)[HASH_SIZE])leaves, &entry, e) < 0)
 		return -1;
@@ -58,18 +66,24 @@ static int copy_record(struct prune *u, const uint8_t pack[16], const struct pac
 static int copy_pack(struct prune *u, const struct needed_pack *x, struct err *e)
 {
 	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
-	const uint8_t *lists = leaf_cache_map(u->r, x->toc);
-	int failed = payload ? 0 : err_nomem(e, "a record");
+	AUTO(leaf_cache) struct leaf_cache *lists = leaf_cache_open(u->r, x->toc);
+	uint8_t list[LEAF_LIST];
+	struct damaged noted;
+	int failed = damaged_read(u->r, x->toc->id, &noted, e);
 
+	if (!payload)
+		failed = err_nomem(e, "a record");
 	for (uint64_t i = 0; failed == 0 && i < x->toc->nr; i++) {
-		if (x->is_needed[i])
-			failed = copy_record(u, x->toc->id, &x->toc->entries[i], lists ? lists + i * LEAF_LIST : NULL, payload, e);
+		if (x->is_needed[i] && damaged_holds(&noted, x->toc->entries[i].offset))
+			failed = refuse_damaged(u, x->toc->id, x->toc->entries[i].offset, e);
+		else if (x->is_needed[i])
+			failed = copy_record(u, x->toc->id, &x->toc->entries[i], leaf_cache_read(lists, i, 0, CHUNK_LEAVES, list) ? list : NULL, payload, e);
 		if (failed == 0 && i % 64 == 0) {
 			progress_update(u->p, "copy", u->ret->copied_bytes, u->to_copy);
 			failed = progress_check(u->p, e);
 		}
 	}
-	leaf_cache_unmap(lists, x->toc);
+	free(noted.offsets);
 	return failed;
 }
 
@@ -110,9 +124,14 @@ static int move_versions(struct prune *u, struct err *e)
 	return 0;
 }
 
-/* Phase 3, under the lock. */
+/*
+ * Phase 3, under the lock. What is not needed is so because versions went or were replaced, perhaps by somebody who was killed before it was
+ * flushed: they must not come back when their packs are gone.
+ */
 static int take_away(struct prune *u, const struct needed *n, struct err *e)
 {
+	if (versions_flush(u->r, NULL, e) < 0)
+		return -1;
 	for (size_t i = 0; i < n->nr; i++) {
 		const struct needed_pack *x = &n->packs[i];
 		uint64_t bytes = x->toc->file_len;
@@ -149,7 +168,7 @@ static void foretell(struct prune *u, const struct needed *n)
 
 static int run(struct prune *u, struct err *e)
 {
-	AUTO(needed) struct needed *before = needed_find(u->r, u->p, e);
+	AUTO(needed) struct needed *before = needed_find(u->r, u->lists, u->p, e);
 
 	if (!before)
 		return -1;
@@ -161,10 +180,22 @@ static int run(struct prune *u, struct err *e)
 		return -1;
 	if (move_versions(u, e) < 0)
 		return -1;
-	AUTO(needed) struct needed *now = needed_find(u->r, u->p, e);
+	AUTO(needed) struct needed *now = needed_find(u->r, u->lists, u->p, e);
 	if (!now || take_away(u, now, e) < 0)
 		return -1;
 	return unfinished_count(u->r, u->o->unfinished, &u->ret->unfinished_bytes, e);
+}
+
+/* First of all: where the disk is full, the rest needs the room that this gives back. */
+static int remove_unfinished(struct prune *u, struct err *e)
+{
+	if (!u->o->unfinished || u->o->dry_run)
+		return 0;
+	if (repo_lock(u->r, u->p, e) < 0)
+		return -1;
+	int failed = unfinished_count(u->r, true, &u->ret->unfinished_bytes, e);
+	repo_unlock(u->r);
+	return failed;
 }
 
 int repo_prune(struct repo *r, const struct prune_options *o, struct prune_result *ret, const struct progress *p, struct err *e)
@@ -174,9 +205,10 @@ int repo_prune(struct repo *r, const struct prune_options *o, struct prune_resul
 	memset(ret, 0, sizeof(*ret));
 	if (repo_need_keys(r, e) < 0)
 		return -1;
-	if (repo_take_lease(r, true, e) < 0 || !(u.moved = moved_new(e)))
+	if (repo_take_lease(r, true, e) < 0 || remove_unfinished(&u, e) < 0 || !(u.moved = moved_new(e)))
 		return -1;
-	int failed = run(&u, e);
+	int failed = (u.lists = helper_lists_new(r, e)) ? run(&u, e) : -1;
+	helper_lists_free(u.lists);
 	moved_free(u.moved);
 	if (u.packs)
 		u.packs->ops->close(u.packs);

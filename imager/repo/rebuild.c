@@ -8,6 +8,7 @@
 #include "imager/image/chunk.h"
 #include "imager/image/located.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/pack_parts.h"
 
@@ -54,11 +55,11 @@ struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool 
 	char path[64];
 
 	pack_path(pack, path, sizeof(path));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, (write ? O_RDWR : O_RDONLY) | O_CLOEXEC | O_NOFOLLOW);
-	if (!t || fd < 0) {
-		err_set(e, ERR_FAILED, t ? errno : ENOMEM, "opening '%s/%s'", r->dir, path);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, write ? O_RDWR : O_RDONLY, e);
+	if (!t)
+		err_nomem(e, "the table of contents of a pack");
+	if (!t || fd < 0)
 		return NULL;
-	}
 	int found = stream_open(&s, fd, path, p, e);
 	if (found == 0)
 		found = pack_scan_records(r, &s, pack, &scan, e);
@@ -105,16 +106,34 @@ static int read_list(const struct located *all, const struct pack_entry *x, uint
 	return whole <= 0 ? whole : chunk_leaves(codec, content, list, &present, e);
 }
 
+/* The number of a pack among those whose records are listed. Packs that came later have none: their places in all->items are others. */
+static bool number_of(const struct img_locations *listed, const uint8_t id[16], uint32_t *ret)
+{
+	for (uint32_t from = 0, to = listed->nr_packs; from < to;) {
+		uint32_t middle = from + (to - from) / 2;
+		int r = memcmp(listed->packs[middle], id, 16);
+		if (r == 0) {
+			*ret = middle;
+			return true;
+		}
+		if (r < 0)
+			from = middle + 1;
+		else
+			to = middle;
+	}
+	return false;
+}
+
 /* All lists to a new file. 1: it differs from the old one; 0: it does not. */
-static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, struct chunk_codec *codec,
-	struct file_out *out, const struct progress *p, struct err *e)
+static int write_lists(const struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, uint32_t number,
+	struct chunk_codec *codec, struct file_out *out, const struct progress *p, struct err *e)
 {
 	struct located located = { .l = all->all, .packs = all->packs, .sealed = r->slots };
 	const struct pack_toc *t = pack->toc;
-	const uint8_t *old = leaf_cache_map(r, t);
+	AUTO(leaf_cache) struct leaf_cache *old = leaf_cache_open(r, t);
 	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
 	AUTO_FREE uint8_t *content = malloc(CHUNK_SIZE);
-	uint8_t list[CHUNK_LEAVES][HASH_SIZE];
+	uint8_t list[CHUNK_LEAVES][HASH_SIZE], was[LEAF_LIST];
 	int failed = payload && content ? 0 : err_nomem(e, "a read buffer");
 	struct leaf_writer lists;
 	bool differs = !old;
@@ -123,11 +142,12 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 		failed = -1;
 
 	for (uint64_t i = 0; failed == 0 && i < t->nr; i++) {
-		const uint8_t *was = old ? old + i * LEAF_LIST : no_list;
-		if (old && is_proved(codec, was, &t->entries[i]))
+		if (!leaf_cache_read(old, i, 0, CHUNK_LEAVES, was))
+			memcpy(was, no_list, LEAF_LIST);
+		if (is_proved(codec, was, &t->entries[i]))
 			memcpy(list, was, LEAF_LIST);
 		else
-			failed = read_list(&located, &t->entries[i], (uint32_t)(pack - all->items), codec, payload, content, list, e);
+			failed = read_list(&located, &t->entries[i], number, codec, payload, content, list, e);
 		differs |= failed == 0 && memcmp(list, was, LEAF_LIST);
 		if (failed == 0)
 			failed = leaf_writer_put(&lists, (const uint8_t(*)[HASH_SIZE])list, e);
@@ -135,7 +155,6 @@ static int write_lists(const struct repo *r, const struct checked_packs *all, co
 			failed = progress_check(p, e);
 	}
 	leaf_writer_release(&lists);
-	leaf_cache_unmap(old, t);
 	return failed < 0 || file_out_drain(out, e) < 0 ? -1 : differs;
 }
 
@@ -144,20 +163,24 @@ int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct
 	AUTO(chunk_codec) struct chunk_codec *codec = chunk_codec_for(r->seal, 0, e);
 	char id[33], hex[33], new[64], path[64];
 	struct file_out out = { .fd = -1 };
+	uint32_t number;
 
 	if (!codec || repo_random_id(id, e) < 0)
 		return -1;
+	if (!number_of(all->all, pack->toc->id, &number)) /* its records were not looked at, and whoever wrote it has written its cache */
+		return 0;
 	for (uint64_t i = 0; i < pack->toc->nr; i++)
 		if (pack->is_bad[i])
 			return 0;
 	pack_new_path(id, "leaves", new, sizeof(new));
 	snprintf(path, sizeof(path), "leaves/%s", hex_of(pack->toc->id, 16, hex));
-	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", r->dir, new);
-	int made = repo_lock_file(fd, new, e) < 0 ? -1 : file_out_open(&out, fd, new, NULL, e); /* held: who adopts leaves it alone */
+	AUTO_CLOSE_FD int fd = -1;
+	int made;
+	while ((made = repo_make_file(r, new, &fd, e)) == 0) /* held: who adopts leaves it alone */
+		continue;
+	made = made < 0 ? -1 : file_out_open(&out, fd, new, NULL, e);
 	if (made == 0)
-		made = write_lists(r, all, pack, codec, &out, p, e);
+		made = write_lists(r, all, pack, number, codec, &out, p, e);
 	file_out_close(&out);
 	if (made == 1 && renameat(r->fd, new, r->fd, path) < 0)
 		made = err_set(e, ERR_FAILED, errno, "naming '%s/%s'", r->dir, path);

@@ -13,7 +13,11 @@
  */
 struct pack_toc *rebuild_toc(const struct repo *r, const uint8_t pack[16], bool write, const struct progress *p, struct err *e);
 
-/* rebuild_leaves - the leaf cache of a pack, if it is missing or wrong: 1 written, 0 it was sound, or a record of the pack is damaged */
+/*
+ * rebuild_leaves - the leaf cache of a pack, if it is missing or wrong
+ *
+ * 1: written; 0: it was sound, or a record of the pack is damaged, or the pack came after check_records() had listed them all.
+ */
 int rebuild_leaves(struct repo *r, const struct checked_packs *all, const struct checked_pack *pack, const struct progress *p, struct err *e);
 
 #endif

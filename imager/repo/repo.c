@@ -8,6 +8,7 @@
 #include "base/random.h"
 #include "imager/image/slots.h"
 #include "imager/image/manifest.h"
+#include "imager/repo/files.h"
 #include "imager/repo/repo_head.h"
 
 #include <dirent.h>
@@ -116,6 +117,19 @@ int repo_init(const char *dir, const struct img_keys *k, struct err *e)
 	return folder_flush(dir, e);
 }
 
+/* The folders are where they seem to be: what is renamed and removed in them is the repository's. One that is missing is found out later. */
+static int check_folders(const struct repo *r, struct err *e)
+{
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		AUTO_CLOSE_FD int fd = repo_open_folder(r, folders[i], e);
+		if (fd < 0 && e->code == ERR_REFUSED)
+			return -1;
+		if (fd < 0)
+			*e = (struct err)ERR_INIT;
+	}
+	return 0;
+}
+
 struct repo *repo_open(const char *dir, struct err *e)
 {
 	AUTO(repo) struct repo *r = alloc_array(1, sizeof(*r));
@@ -133,10 +147,10 @@ struct repo *repo_open(const char *dir, struct err *e)
 	if (r->fd < 0) {
 		err_set(e, errno == ENOENT || errno == ENOTDIR ? ERR_USAGE : ERR_FAILED, errno, "opening the repository '%s'", dir);
 		if (errno == ENOENT)
-			err_hint(e, "make one: calco repo init %s", dir);
+			err_hint(e, "is that its name? 'calco repo init %.200s' makes a new one", dir);
 		return NULL;
 	}
-	if (repo_head_read(r, e) < 0)
+	if (repo_head_read(r, e) < 0 || check_folders(r, e) < 0)
 		return NULL;
 	return take(&r);
 }
@@ -208,9 +222,9 @@ int repo_lock(struct repo *r, const struct progress *p, struct err *e)
 {
 	if (r->lock_fd >= 0)
 		return 0;
-	AUTO_CLOSE_FD int fd = openat(r->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, "lock", O_RDWR | O_CREAT, e);
 	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the lock of '%s'", r->dir);
+		return -1;
 	for (;;) {
 		int locked = repo_lock_file(fd, "lock", e);
 		if (locked < 0)
@@ -235,9 +249,11 @@ void repo_unlock(struct repo *r)
 
 int repo_flush_folder(const struct repo *r, const char *folder, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	AUTO_CLOSE_FD int fd = repo_open_folder(r, folder, e);
 
-	if (fd < 0 || fsync(fd) < 0)
+	if (fd < 0)
+		return -1;
+	if (fsync(fd) < 0)
 		return err_set(e, ERR_FAILED, errno, "flushing '%s/%s'", r->dir, folder);
 	return 0;
 }

@@ -7,6 +7,7 @@
 #include "imager/image/access.h"
 #include "imager/image/format.h"
 #include "imager/image/stream.h"
+#include "imager/repo/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,15 +101,14 @@ static int read_from(struct repo *r, struct stream *s, struct err *e)
 int repo_head_read(struct repo *r, struct err *e)
 {
 	struct stream s = { .fd = -1 };
-	/* O_NONBLOCK: a named pipe in its place is refused, not waited for. */
-	AUTO_CLOSE_FD int fd = openat(r->fd, REPO_HEAD, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, REPO_HEAD, O_RDONLY, e);
 
-	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+	if (fd < 0 && e->sys_errno == ENOENT) {
 		err_set(e, ERR_USAGE, 0, "'%s' is not a repository", r->dir);
-		return err_hint(e, "make one in an empty folder: calco repo init %s", r->dir);
+		return err_hint(e, "name the folder of one; 'calco repo init DIR' makes one in a new or empty folder");
 	}
 	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "opening the repository '%s'", r->dir);
+		return -1;
 	int failed = stream_open(&s, fd, REPO_HEAD, NULL, e) < 0 || read_from(r, &s, e) < 0 ? -1 : 0;
 	stream_close(&s);
 	return failed < 0 ? err_wrap(e, "'%s/%s'", r->dir, REPO_HEAD) : 0;

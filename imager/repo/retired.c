@@ -4,6 +4,8 @@
 
 #include "base/buf.h"
 #include "base/hex.h"
+#include "imager/repo/damaged.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 
 #include <dirent.h>
@@ -31,9 +33,10 @@ static int lease_lives(const struct repo *r, const char *id, struct err *e)
 	snprintf(path, sizeof(path), "leases/%.32s", id);
 	if (!strcmp(path, r->lease))
 		return 0;
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+	struct err why = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDWR, &why);
 	if (fd < 0)
-		return errno == ENOENT ? 0 : 1; /* what cannot be asked may live */
+		return why.sys_errno == ENOENT || why.code == ERR_CORRUPT ? 0 : 1; /* what cannot be asked may live; what is no plain file is no lease */
 	int locked = repo_lock_file(fd, path, e);
 	if (locked == 1)
 		unlinkat(r->fd, path, 0);
@@ -102,14 +105,26 @@ int retired_take_back(const struct repo *r, const uint8_t pack[16], struct err *
 	return repo_flush_folder(r, "retired", e);
 }
 
+static int any_lives(const struct repo *r, struct err *e)
+{
+	struct buf leases = { 0 };
+
+	int failed = list_leases(r, &leases, e);
+	free(leases.p);
+	return failed < 0 ? -1 : leases.len != 0;
+}
+
 /* Does one of those that are named in the file live? A file that cannot be understood names everybody. */
 static int is_held(const struct repo *r, const char *path, struct err *e)
 {
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	struct err why = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDONLY, &why);
 	struct stat st;
 
+	if (fd < 0 && why.code == ERR_CORRUPT)
+		return any_lives(r, e);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(e, ERR_FAILED, errno, "reading '%s/%s'", r->dir, path);
+		return err_set(e, ERR_FAILED, fd < 0 ? why.sys_errno : errno, "reading '%s/%s'", r->dir, path);
 	AUTO_FREE char *text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return err_nomem(e, "the list of leases");
@@ -130,12 +145,7 @@ static int is_held(const struct repo *r, const char *path, struct err *e)
 		if (lives)
 			return lives;
 	}
-	if (understood)
-		return 0;
-	struct buf leases = { 0 };
-	int failed = list_leases(r, &leases, e);
-	free(leases.p);
-	return failed < 0 ? -1 : leases.len != 0;
+	return understood ? 0 : any_lives(r, e);
 }
 
 int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e)
@@ -153,23 +163,19 @@ int retired_remove(const struct repo *r, const uint8_t pack[16], struct err *e)
 	if (repo_flush_folder(r, "packs", e) < 0)
 		return -1;
 	unlinkat(r->fd, leaves, 0); /* a cache */
+	damaged_forget(r, pack);
 	unlinkat(r->fd, path, 0);   /* of a pack that is gone: the next prune would remove it */
 	return 1;
 }
 
-int retired_tidy(const struct repo *r, struct err *e)
+/* What is named after packs that are gone. A cache gets its name after its pack has one, so it is not one in the making. */
+static int tidy_folder(const struct repo *r, const char *folder, struct err *e)
 {
-	struct buf living = { 0 }; /* the dead ones go while they are listed */
-
-	int failed = list_leases(r, &living, e);
-	free(living.p);
-	if (failed < 0)
-		return -1;
-	int fd = openat(r->fd, "retired", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 
 	if (!d)
-		return err_set(e, ERR_FAILED, errno, "reading the folder '%s/retired'", r->dir);
+		return err_set(e, ERR_FAILED, errno, "reading the folder '%s/%s'", r->dir, folder);
 	for (struct dirent *x; (x = readdir(d));) {
 		char file[64];
 		uint8_t id[16];
@@ -181,4 +187,13 @@ int retired_tidy(const struct repo *r, struct err *e)
 	}
 	closedir(d);
 	return 0;
+}
+
+int retired_tidy(const struct repo *r, struct err *e)
+{
+	struct buf living = { 0 }; /* the dead ones go while they are listed */
+
+	int failed = list_leases(r, &living, e);
+	free(living.p);
+	return failed < 0 || tidy_folder(r, "retired", e) < 0 ? -1 : tidy_folder(r, "leaves", e);
 }

@@ -65,7 +65,7 @@ int repo_stats(struct repo *r, struct repo_stats *ret, const struct progress *p,
 			return -1;
 	}
 	ret->nr_versions = nr;
-	AUTO(needed) struct needed *n = needed_find(r, p, e);
+	AUTO(needed) struct needed *n = needed_find(r, NULL, p, e);
 	if (!n)
 		return -1;
 	for (size_t i = 0; i < n->nr; i++)

@@ -3,12 +3,14 @@
 #include "imager/repo/store.h"
 
 #include "base/arith.h"
+#include "base/random.h"
 #include "base/size.h"
 #include "imager/image/access.h"
 #include "imager/image/composed.h"
 #include "imager/image/writer.h"
 #include "imager/repo/compose.h"
 #include "imager/repo/draft.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 #include "imager/repo/retired.h"
 #include "imager/repo/versions.h"
@@ -20,6 +22,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/*
+ * One of so many records that a version shares is read before it is referred to. A capture that finds all of 3.1 GB known then reads 2.4 to
+ * 3.0 % more, with nothing cached; with one in eight 5 to 7 %, with one in 32 1.2 to 1.8 %.
+ */
+#define READ_EVERY 16U
+
 struct repo_store {
 	struct img_store base;
 	struct repo *r;
@@ -29,8 +37,10 @@ struct repo_store {
 	struct img_manifest *m;       /* borrowed */
 	const struct progress *p;     /* borrowed */
 	struct known *known;
-	struct img_packs *packs;      /* for looking into composed records */
-	struct chunk_codec *codec;    /* of the thread that puts */
+	struct img_packs *packs;
+	struct reuse reuse;           /* of these two */
+	struct chunk_codec *codec;    /* of the thread that puts, and its */
+	uint8_t *payload;             /* CHUNK_PAYLOAD_MAX */
 	struct img_reader *parent;    /* the newest version, NULL: there is none */
 	uint64_t parent_number;
 	struct pack_writer *pack;
@@ -39,37 +49,12 @@ struct repo_store {
 	bool has_composed;
 };
 
-/* The lenders of a composed record that is known: all must be known, or it is of no use. */
-static int lenders_of(struct repo_store *s, struct chunk_codec *codec, const struct known_record *r, struct composed *ret, struct err *e)
+/* -1. No room: what was stored is kept for the next capture, and the person may want to have the room back instead. */
+static int tell_room(const struct repo_store *s, struct err *e)
 {
-	AUTO_FREE uint8_t *payload = malloc(CHUNK_PAYLOAD_MAX);
-	const uint8_t *opened;
-	uint8_t b[FMT_RECORD_SIZE];
-	struct fmt_record head;
-
-	if (!payload)
-		return err_nomem(e, "a composed record");
-	if (s->packs->ops->read(s->packs, r->toc->id, r->entry->offset, r->entry->len, b, payload, e) < 0)
-		return -1;
-	if (fmt_get_pack_record(b, s->r->slots, &head, e) < 0 || head.kind != FMT_COMPOSED || head.stored_len != r->entry->len - FMT_RECORD_SIZE)
-		return err_set(e, ERR_CORRUPT, 0, "not the record that the table of contents names");
-	return chunk_payload(codec, &head, payload, &opened, e) < 0 ? -1 : composed_parse(&head, opened, ret, e);
-}
-
-static bool is_usable(struct repo_store *s, struct chunk_codec *codec, const struct known_record *r)
-{
-	struct err ignored = ERR_INIT; /* a record that cannot be used is stored again */
-	struct known_record lender;
-	struct composed c;
-
-	if (r->entry->kind == FMT_WHOLE)
-		return true;
-	if (lenders_of(s, codec, r, &c, &ignored) < 0)
-		return false;
-	for (unsigned i = 0; i < c.nr_helpers; i++)
-		if (!known_name(s->known, &c.helpers[i], &lender))
-			return false;
-	return true;
+	if (e->sys_errno == ENOSPC || e->sys_errno == EDQUOT)
+		err_hint(e, "make room, and the same capture goes on with what was stored; to give that back instead: calco repo prune %.150s --unfinished", s->r->dir);
+	return -1;
 }
 
 static int repo_look(struct img_store *base, struct chunk_codec *codec, const uint8_t *content, struct packed_chunk *c, uint8_t *payload, struct err *e)
@@ -77,11 +62,11 @@ static int repo_look(struct img_store *base, struct chunk_codec *codec, const ui
 	struct repo_store *s = (struct repo_store *)base;
 	struct known_record r;
 
-	if (known_chunk(s->known, c->id, &r) && is_usable(s, codec, &r)) {
+	if (reuse_chunk(&s->reuse, codec, c->id, &r, payload)) {
 		c->is_known = true;
 		return 1;
 	}
-	return compose_chunk(s->known, codec, content, c, s->no_recheck, payload, e);
+	return compose_chunk(&s->reuse, codec, content, c, s->no_recheck, payload, e);
 }
 
 /* The version's table lists the lenders too. */
@@ -106,7 +91,7 @@ static int put_known(struct repo_store *s, const struct packed_chunk *c, struct 
 
 	if (!known_chunk(s->known, c->id, &r))
 		return err_set(e, ERR_FAILED, 0, "a chunk is not known any more");
-	if (r.entry->kind == FMT_COMPOSED && (lenders_of(s, s->codec, &r, &made, e) < 0 || note_lenders(s, &made, e) < 0))
+	if (r.entry->kind == FMT_COMPOSED && (reuse_helpers(&s->reuse, s->codec, &r, s->payload, &made, e) < 0 || note_lenders(s, &made, e) < 0))
 		return -1;
 	return draft_chunk(s->draft, c->id, r.toc->id, r.entry->offset, r.entry->len, e);
 }
@@ -121,11 +106,11 @@ static int put_new(struct repo_store *s, uint64_t chunk, const struct packed_chu
 	if (c->is_sealed != !!s->r->slots)
 		return err_set(e, ERR_FAILED, 0, "a chunk was to be stored %s in the repository '%s'", c->is_sealed ? "encrypted" : "in clear", s->r->dir);
 	if (!s->pack && !(s->pack = pack_writer_open(s->r, e)))
-		return -1;
+		return tell_room(s, e);
 	head.chunk = chunk;
 	memcpy(head.id, c->id, IMG_ID_SIZE);
 	if (pack_writer_put(s->pack, &head, c->is_sealed, payload, head.kind == FMT_COMPOSED ? c->fresh : UINT64_MAX, c->leaves, &entry, e) < 0)
-		return -1;
+		return tell_room(s, e);
 	opened_head = head;
 	if (head.kind == FMT_COMPOSED && (chunk_payload(s->codec, &opened_head, payload, &opened, e) < 0 ||
 					  composed_parse(&opened_head, opened, &made, e) < 0 || note_lenders(s, &made, e) < 0))
@@ -175,11 +160,13 @@ static int adopt(struct repo_store *s, const struct progress *p, struct err *e)
 		return -1;
 	int failed = packs_adopt(s->r, &bytes, e);
 	repo_unlock(s->r);
-	if (failed == 0 && bytes) {
+	if (failed < 0)
+		return tell_room(s, e);
+	if (bytes) {
 		size_format(bytes, text);
 		progress_notice(p, "%s that an interrupted capture had stored are used", text);
 	}
-	return failed;
+	return 0;
 }
 
 /* What is sealed names its pack. */
@@ -188,7 +175,7 @@ static int begin_sealed(struct repo_store *s, struct err *e)
 	if (!s->m->seal)
 		return err_set(e, ERR_FAILED, 0, "a capture would be stored in clear in the encrypted repository '%s'", s->r->dir);
 	if (!(s->pack = pack_writer_open(s->r, e)))
-		return -1;
+		return tell_room(s, e);
 	memcpy(s->m->pack_id, pack_writer_id(s->pack), sizeof(s->m->pack_id));
 	return 0;
 }
@@ -209,6 +196,11 @@ static int repo_begin(struct img_store *base, struct img_manifest *m, const stru
 	if (!(s->codec = chunk_codec_for(s->r->seal, 0, e)))
 		return -1;
 	if (!(s->packs = folder_packs_open(s->r, e)) || !(s->known = known_open(s->r, p, e)) || !(s->draft = draft_new(m->nr_present, e)))
+		return -1;
+	if (!(s->payload = malloc(CHUNK_PAYLOAD_MAX)))
+		return err_nomem(e, "a record");
+	s->reuse = (struct reuse){ .known = s->known, .packs = s->packs, .sealed = s->r->slots, .every = READ_EVERY };
+	if (random_bytes(&s->reuse.random, sizeof(s->reuse.random), e) < 0)
 		return -1;
 	if (find_parent(s, p, e) < 0)
 		return -1;
@@ -233,7 +225,7 @@ static int join_lineage(struct repo_store *s, struct err *e)
 	return 0;
 }
 
-/* Under the lock: every pack is there, has its length, and stays. */
+/* Under the lock: every pack is there, has its length, and stays. Who wrote it may have been killed after it got its name, before that was flushed. */
 static int hold_packs(const struct repo_store *s, const struct img_locations *l, struct err *e)
 {
 	AUTO_FREE uint64_t *sizes = alloc_array(l->nr_packs, sizeof(*sizes));
@@ -253,7 +245,7 @@ static int hold_packs(const struct repo_store *s, const struct img_locations *l,
 	for (uint64_t i = 0; i < l->nr_chunks; i++)
 		if (l->chunks[i].offset && !range_inside(l->chunks[i].offset, l->chunks[i].len, sizes[l->chunks[i].pack]))
 			return err_set(e, ERR_FAILED, 0, "a pack of '%s' became shorter", s->r->dir);
-	return 0;
+	return repo_flush_folder(s->r, "packs", e);
 }
 
 /* A folder for the first version of a name. */
@@ -262,9 +254,7 @@ static int make_image_folder(const struct repo_store *s, struct err *e)
 	char folder[128];
 
 	snprintf(folder, sizeof(folder), "images/%s", s->name.name);
-	if (mkdirat(s->r->fd, folder, 0700) == 0)
-		return repo_flush_folder(s->r, "images", e);
-	return errno == EEXIST ? 0 : err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", s->r->dir, folder);
+	return mkdirat(s->r->fd, folder, 0700) == 0 || errno == EEXIST ? 0 : err_set(e, ERR_FAILED, errno, "making the folder '%s/%s'", s->r->dir, folder);
 }
 
 /* The rename is the commit. */
@@ -280,18 +270,34 @@ static int write_version(struct repo_store *s, const struct img_locations *l, st
 	snprintf(folder, sizeof(folder), "images/%s", v.name);
 	snprintf(new, sizeof(new), "new/%s.version", id);
 	version_path(&v, path, sizeof(path));
+	AUTO_CLOSE_FD int to = repo_open_folder(s->r, folder, e);
+	if (to < 0)
+		return -1;
 	AUTO_CLOSE_FD int fd = openat(s->r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (fd < 0)
 		return err_set(e, ERR_FAILED, errno, "making '%s/%s'", s->r->dir, new);
 	int failed = img_version_write(new, fd, s->m, l, s->has_composed, s->signer, e);
-	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, s->r->fd, path, RENAME_NOREPLACE) < 0))
+	if (failed == 0 && (fsync(fd) < 0 || fstat(fd, &st) < 0 || renameat2(s->r->fd, new, to, strrchr(path, '/') + 1, RENAME_NOREPLACE) < 0))
 		failed = err_set(e, ERR_FAILED, errno, "naming version %llu of '%s'", (unsigned long long)v.number, v.name);
 	if (failed < 0) {
 		unlinkat(s->r->fd, new, 0);
 		return -1;
 	}
 	s->version_bytes = (uint64_t)st.st_size;
-	return repo_flush_folder(s->r, folder, e);
+	return versions_flush(s->r, v.name, e);
+}
+
+/* Under the lock. The version itself is there, and whole: what was bad was stored again. */
+static void tell_damage(struct repo_store *s)
+{
+	struct err why = ERR_INIT;
+	uint64_t nr;
+
+	if (reuse_note_damage(&s->reuse, s->r, s->codec, s->payload, &nr, &why) < 0)
+		progress_notice(s->p, "%s", why.msg);
+	if (nr)
+		progress_notice(s->p, "%llu records of '%s' are damaged and were stored anew; calco repo check %s tells which versions that hits",
+			(unsigned long long)nr, s->r->dir, s->r->dir);
 }
 
 static int repo_commit(struct img_store *base, struct err *e)
@@ -301,7 +307,7 @@ static int repo_commit(struct img_store *base, struct err *e)
 	if (s->nr_put != s->m->nr_present)
 		return err_set(e, ERR_FAILED, 0, "%llu chunks are missing", (unsigned long long)(s->m->nr_present - s->nr_put));
 	if (s->pack && pack_writer_finish(s->pack, e) < 0)
-		return -1;
+		return tell_room(s, e);
 	AUTO(img_locations) struct img_locations *l = draft_finish(s->draft, e);
 	if (!l || join_lineage(s, e) < 0 || repo_lock(s->r, s->p, e) < 0)
 		return -1;
@@ -310,8 +316,10 @@ static int repo_commit(struct img_store *base, struct err *e)
 		failed = version_next_number(s->r, s->name.name, &s->m->version, e);
 	if (failed == 0)
 		failed = write_version(s, l, e);
+	if (failed == 0)
+		tell_damage(s);
 	repo_unlock(s->r);
-	return failed;
+	return failed < 0 ? tell_room(s, e) : 0;
 }
 
 static uint64_t repo_bytes(const struct img_store *base)
@@ -332,6 +340,7 @@ static void repo_store_close(struct img_store *base)
 	known_close(s->known);
 	if (s->packs)
 		s->packs->ops->close(s->packs);
+	free(s->payload);
 	repo_close(s->r);
 	free(s);
 }

@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "imager/image/manifest.h"
+#include "imager/repo/files.h"
 #include "imager/repo/folder_packs.h"
 
 #include <dirent.h>
@@ -11,6 +12,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* A decimal number without leading zeros, above 0. */
@@ -60,17 +62,23 @@ static void *list_add(struct list *l)
 	return memset(l->items + l->nr++ * l->size, 0, l->size);
 }
 
-/* Each name in a folder of the repository; a folder that is not there is empty. */
-static int each_name(const struct repo *r, const char *folder, int (*fn)(void *arg, const char *name, struct err *e), void *arg, struct err *e)
+/* Each name in a folder of the repository; one that may be missing is empty then. */
+static int each_name(const struct repo *r, const char *folder, bool may_miss, int (*fn)(void *arg, const char *name, struct err *e), void *arg, struct err *e)
 {
-	int fd = openat(r->fd, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct err why = ERR_INIT;
+	int fd = repo_open_folder(r, folder, &why);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
 	int result = 0;
 
+	if (fd < 0) {
+		if (may_miss && (why.sys_errno == ENOENT || why.sys_errno == ENOTDIR)) /* gone, or a file beside the images */
+			return 0;
+		*e = why;
+		return -1;
+	}
 	if (!d) {
-		if (fd >= 0)
-			close(fd);
-		return errno == ENOENT ? 0 : err_set(e, ERR_FAILED, errno, "reading the folder '%s/%s'", r->dir, folder);
+		close(fd);
+		return err_nomem(e, "reading a folder");
 	}
 	errno = 0;
 	for (struct dirent *x; result == 0 && (x = readdir(d)); errno = 0)
@@ -86,6 +94,8 @@ struct walk {
 	const char *name;  /* of the image whose folder is read */
 	struct list *list;
 	int (*file)(void *arg, const char *name, struct err *e);
+	int (*odd)(void *arg, const char *text, struct err *e); /* NULL, or a link in the place of a folder is told and left out */
+	void *odd_arg;
 	uint64_t highest;
 };
 
@@ -127,10 +137,12 @@ static int read_tag(const struct repo *r, const char *name, const char *tag, uin
 	char path[PATH_MAX], text[32];
 
 	tag_path(name, tag, path, sizeof(path));
-	AUTO_CLOSE_FD int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0 && errno == ENOENT)
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDONLY, e);
+	if (fd < 0 && e->sys_errno == ENOENT)
 		return err_set(e, ERR_USAGE, 0, "'%s' has no tag '%s'", name, tag);
-	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	if (fd < 0 && e->code != ERR_CORRUPT)
+		return -1;
+	ssize_t n = fd < 0 ? 0 : read(fd, text, sizeof(text));
 	if (n < 0)
 		return err_set(e, ERR_FAILED, errno, "reading '%s/%s'", r->dir, path);
 	if (n < 2 || text[n - 1] != '\n' || !parse_number(text, (size_t)n - 1, ret)) {
@@ -168,12 +180,29 @@ static int walk_image(void *arg, const char *name, struct err *e)
 		return 0;
 	snprintf(folder, sizeof(folder), "images/%s", name);
 	w->name = name;
-	return each_name(w->r, folder, w->file, w, e);
+	int failed = each_name(w->r, folder, true, w->file, w, e);
+	if (failed == 0 || !w->odd || strcmp(e->reason, "link"))
+		return failed;
+	struct err why = *e;
+	*e = (struct err)ERR_INIT;
+	return w->odd(w->odd_arg, why.msg, e);
+}
+
+/* The folder of all images was made with the repository: without it nobody knows which versions there are, and none is not the answer. */
+static int find_images(const struct repo *r, struct err *e)
+{
+	struct stat st;
+
+	if (fstatat(r->fd, "images", &st, 0) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, "'%s': the folder 'images' is missing", r->dir);
 }
 
 static int walk_images(struct walk *w, const char *name, struct err *e)
 {
-	return name ? walk_image(w, name, e) : each_name(w->r, "images", walk_image, w, e);
+	if (find_images(w->r, e) < 0)
+		return -1;
+	return name ? walk_image(w, name, e) : each_name(w->r, "images", false, walk_image, w, e);
 }
 
 static int version_cmp(const void *a, const void *b)
@@ -192,12 +221,13 @@ static int tag_cmp(const void *a, const void *b)
 	return r ? r : strcmp(x->tag, y->tag);
 }
 
-int versions_list(const struct repo *r, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e)
+static int list_versions(struct walk *w, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e)
 {
 	struct list list = { .size = sizeof(**ret) };
-	struct walk w = { .r = r, .list = &list, .file = add_version };
 
-	if (walk_images(&w, name, e) < 0) {
+	w->list = &list;
+	w->file = add_version;
+	if (walk_images(w, name, e) < 0) {
 		free(list.items);
 		return -1;
 	}
@@ -208,10 +238,31 @@ int versions_list(const struct repo *r, const char *name, struct repo_version **
 	return 0;
 }
 
+int versions_list(const struct repo *r, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e)
+{
+	struct walk w = { .r = r };
+
+	return list_versions(&w, name, ret, ret_nr, e);
+}
+
+int versions_list_all(const struct repo *r, int (*odd)(void *arg, const char *text, struct err *e), void *arg, struct repo_version **ret, size_t *ret_nr,
+	struct err *e)
+{
+	struct walk w = { .r = r, .odd = odd, .odd_arg = arg };
+
+	return list_versions(&w, NULL, ret, ret_nr, e);
+}
+
+static int leave_out(void *arg, const char *text, struct err *e)
+{
+	(void)arg, (void)text, (void)e;
+	return 0;
+}
+
 int tags_list(const struct repo *r, const char *name, struct repo_tag **ret, size_t *ret_nr, struct err *e)
 {
 	struct list list = { .size = sizeof(**ret) };
-	struct walk w = { .r = r, .list = &list, .file = add_tag };
+	struct walk w = { .r = r, .list = &list, .file = add_tag, .odd = name ? NULL : leave_out };
 
 	if (walk_images(&w, name, e) < 0) {
 		free(list.items);
@@ -239,6 +290,29 @@ int version_next_number(const struct repo *r, const char *name, uint64_t *ret, s
 void version_path(const struct repo_version *v, char *ret, size_t size)
 {
 	snprintf(ret, size, "images/%s/%llu.version", v->name, (unsigned long long)v->number);
+}
+
+static int flush_image(void *arg, const char *name, struct err *e)
+{
+	const struct walk *w = arg;
+	char folder[128];
+	struct stat st;
+
+	if (!img_name_ok(name))
+		return 0;
+	snprintf(folder, sizeof(folder), "images/%s", name);
+	if (fstatat(w->r->fd, folder, &st, AT_SYMLINK_NOFOLLOW) < 0 || !S_ISDIR(st.st_mode))
+		return 0; /* no image */
+	return repo_flush_folder(w->r, folder, e);
+}
+
+int versions_flush(const struct repo *r, const char *name, struct err *e)
+{
+	struct walk w = { .r = r };
+
+	if ((name ? flush_image(&w, name, e) : each_name(r, "images", false, flush_image, &w, e)) < 0)
+		return -1;
+	return repo_flush_folder(r, "images", e);
 }
 
 static bool version_is_there(const struct repo *r, const struct repo_version *v)
@@ -299,9 +373,10 @@ static struct img_reader *open_with(const struct repo *r, const struct repo_vers
 	}
 	version_path(v, path, sizeof(path));
 	snprintf(name, sizeof(name), "%s::%s@%llu", r->dir, v->name, (unsigned long long)v->number);
-	int fd = openat(r->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	int fd = repo_open_file(r, path, O_RDONLY, e);
 	if (fd < 0) {
-		err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "opening '%s'", name);
+		if (e->sys_errno == ENOENT)
+			err_set(e, ERR_USAGE, ENOENT, "opening '%s'", name);
 		packs->ops->close(packs);
 		return NULL;
 	}
@@ -344,19 +419,23 @@ int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, 
 	snprintf(v.name, sizeof(v.name), "%s", name);
 	if (!version_is_there(r, &v))
 		return err_set(e, ERR_USAGE, 0, "there is no version %llu of '%s' in '%s'", (unsigned long long)number, name, r->dir);
-	if (repo_random_id(id, e) < 0)
+	/* Before the tag: who made the version may have been killed before the flush, and no tag is to mean what is not there. */
+	if (versions_flush(r, name, e) < 0 || repo_random_id(id, e) < 0)
 		return -1;
 	tag_path(name, tag, path, sizeof(path));
 	snprintf(folder, sizeof(folder), "images/%s", name);
+	AUTO_CLOSE_FD int to = repo_open_folder(r, folder, e);
+	if (to < 0)
+		return -1;
 	snprintf(new, sizeof(new), "new/%s.tag", id);
 	int len = snprintf(text, sizeof(text), "%llu\n", (unsigned long long)number);
 	AUTO_CLOSE_FD int fd = openat(r->fd, new, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0 || write(fd, text, (size_t)len) != len || fsync(fd) < 0 || renameat(r->fd, new, r->fd, path) < 0) {
+	if (fd < 0 || write(fd, text, (size_t)len) != len || fsync(fd) < 0 || renameat(r->fd, new, to, strrchr(path, '/') + 1) < 0) {
 		err_set(e, ERR_FAILED, errno, "setting the tag '%s' of '%s'", tag, name);
 		unlinkat(r->fd, new, 0);
 		return -1;
 	}
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, name, e);
 }
 
 int tag_remove(struct repo *r, const char *name, const char *tag, struct err *e)
@@ -365,10 +444,13 @@ int tag_remove(struct repo *r, const char *name, const char *tag, struct err *e)
 
 	tag_path(name, tag, path, sizeof(path));
 	snprintf(folder, sizeof(folder), "images/%s", name);
-	if (unlinkat(r->fd, path, 0) < 0)
+	AUTO_CLOSE_FD int from = repo_open_folder(r, folder, e);
+	if (from < 0)
+		return -1;
+	if (unlinkat(from, strrchr(path, '/') + 1, 0) < 0)
 		return errno == ENOENT ? err_set(e, ERR_USAGE, 0, "'%s' has no tag '%s'", name, tag)
 				       : err_set(e, ERR_FAILED, errno, "removing the tag '%s' of '%s'", tag, name);
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, name, e);
 }
 
 int version_may_go(const struct repo *r, const struct repo_version *v, struct err *e)
@@ -389,19 +471,25 @@ int version_may_go(const struct repo *r, const struct repo_version *v, struct er
 
 int version_remove(struct repo *r, const struct repo_version *v, struct err *e)
 {
-	char path[PATH_MAX], gone[PATH_MAX], folder[128];
+	char file[32], gone[PATH_MAX], folder[128];
+	struct stat st;
 
 	if (version_may_go(r, v, e) < 0)
 		return -1;
-	version_path(v, path, sizeof(path));
+	snprintf(file, sizeof(file), "%llu.version", (unsigned long long)v->number);
 	snprintf(gone, sizeof(gone), "images/%s/%llu.gone", v->name, (unsigned long long)v->number);
 	snprintf(folder, sizeof(folder), "images/%s", v->name);
-	AUTO_CLOSE_FD int fd = openat(r->fd, gone, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-	if (fd < 0)
-		return err_set(e, ERR_FAILED, errno, "noting that version %llu of '%s' is gone", (unsigned long long)v->number, v->name);
-	if (repo_flush_folder(r, folder, e) < 0)
+	AUTO_CLOSE_FD int from = repo_open_folder(r, folder, e);
+	if (from < 0)
 		return -1;
-	if (unlinkat(r->fd, path, 0) < 0)
+	if (fstatat(from, file, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode))
+		return err_set(e, ERR_REFUSED, EISDIR, "removing '%s/%s/%s'", r->dir, folder, file);
+	AUTO_CLOSE_FD int fd = repo_open_file(r, gone, O_WRONLY | O_CREAT, e);
+	if (fd < 0)
+		return err_wrap(e, "noting that version %llu of '%s' is gone", (unsigned long long)v->number, v->name);
+	if (versions_flush(r, v->name, e) < 0)
+		return -1;
+	if (unlinkat(from, file, 0) < 0)
 		return err_set(e, errno == ENOENT ? ERR_USAGE : ERR_FAILED, errno, "removing version %llu of '%s'", (unsigned long long)v->number, v->name);
-	return repo_flush_folder(r, folder, e);
+	return versions_flush(r, v->name, e);
 }

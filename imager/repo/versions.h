@@ -27,6 +27,14 @@ struct repo_tag {
 int versions_list(const struct repo *r, const char *name, struct repo_version **ret, size_t *ret_nr, struct err *e);
 int tags_list(const struct repo *r, const char *name, struct repo_tag **ret, size_t *ret_nr, struct err *e);
 
+/*
+ * versions_list_all - versions_list() of all images, for who only looks: where a link stands in the place of an image's folder, @odd is told of it
+ *
+ * versions_list() and tags_list() fail there (ERR_REFUSED "link"): what may be taken away is not known without what the link hides.
+ */
+int versions_list_all(const struct repo *r, int (*odd)(void *arg, const char *text, struct err *e), void *arg, struct repo_version **ret, size_t *ret_nr,
+	struct err *e);
+
 /* version_find - the number that a version's number, a tag, or "" for the newest means. ERR_USAGE names what there is. */
 int version_find(const struct repo *r, const struct repo_name *what, uint64_t *ret, struct err *e);
 
@@ -40,6 +48,12 @@ void version_path(const struct repo_version *v, char *ret, size_t size);
 struct img_reader *version_open(const struct repo *r, const struct repo_version *v, const struct progress *p, struct err *e);
 /* version_open_own - the same; r is closed together with the reader, also when this fails */
 struct img_reader *version_open_own(struct repo *r, const struct repo_version *v, const struct img_access *a, const struct progress *p, struct err *e);
+
+/*
+ * versions_flush - the names of an image's versions and tags, and its own, survive a power cut when this returns 0
+ * @name: NULL: of all images. What somebody did who was killed before he could flush it is flushed too: it was seen, and others go by it.
+ */
+int versions_flush(const struct repo *r, const char *name, struct err *e);
 
 /* tag_set - let a tag mean a version that is there; replaces what it meant. Under the lock. */
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e);

@@ -29,7 +29,7 @@ expect_exit 4 "$CALCO" capture disk.img --dry-run
 expect_text err '^hint: run e2fsck -p /dev/loopNp1, .* \(losetup -fP --show disk.img attaches it as loopN\), or add --replay; or take all of it as it is: --raw 1$'
 # A word that means nothing is told before that, one that means another volume is not in the way.
 expect_exit 2 "$CALCO" capture disk.img --dry-run --raw nope
-expect_text err "^calco: --raw: there is no volume 'nope'"
+expect_text err "^calco: --raw: there is no volume 'nope' \(a partition number, label, UUID or GPT name, 'all' or 'gaps'\)$"
 expect_exit 2 "$CALCO" capture disk.img --dry-run --unlock 7=key
 expect_text err "^calco: --unlock: there is no LUKS container '7'"
 for word in 2 other OTHER-NAME 0f1e2d3c-4b5a-6978-8796-000000000002; do

@@ -65,6 +65,15 @@ json_true parts.json "[(p['number'], p['content'], p['label'], p['name'], p['siz
 json_true parts.json "[x['partitions'][1]['mounted'] == ['$T/mnt'] and x['partitions'][3]['name'].startswith('evil\ufffd[2Jname of thirty-five') for x in d['result']['disks'] if x['path'] == '$pdev'] == [True]"
 sed -n "\\|^$pdev |,\\|^/|p" parts >listed
 expect_text listed '^  table +gpt$' '^ +1 +40.0 MiB +vfat +EFI +EFI$' "^ +2 +[0-9.]+ MiB +ext4 +root +the root +$(cut -c 1-28 <<<"$T/mnt")" 'evil.*\.\.$'
+# What it is for by the partition table is not what it holds, which is nothing.
+expect_text listed '^ +4 +[0-9.]+ KiB +- \(Linux filesystem\) +evil'
+json_true parts.json "[x['partitions'][3]['content'] is None and x['partitions'][3]['type'] == 'Linux filesystem' for x in d['result']['disks'] if x['path'] == '$pdev'] == [True]"
+# The GPT names are in the tables of a plan and of an image, too, and no longer.
+run_calco capture parts.img parts.calco
+run_calco info parts.calco
+expect_text out '^ +PART +TYPE +LABEL +NAME +SIZE +STORED +STATE$' '^ +2 +ext4 +root +the root +[0-9.]+ MiB' '^ +4 +raw +evil.{1,3}\[2Jname of .*\.\. +[0-9]' '^ +- +gaps +[0-9.]+ [KM]iB +[0-9.]+ [KM]iB$'
+run_calco restore parts.calco planned.img --dry-run
+expect_text out '^ +2 +ext4 +root +the root +[0-9.]+ MiB'
 [ "$(grep -c "$(printf '\033')" parts)" = 0 ] || fail "an escape sequence comes through"
 [ "$(tail -n +4 listed | wc -L)" -le 100 ] || fail "a line is too long"
 

@@ -52,6 +52,24 @@ run_calco verify lab.calco
 # 1: the report cannot be written, although the work could be done
 expect_exit 1 sh -c '"$1" info lab.calco >/dev/full' sh "$CALCO"
 expect_exit 1 sh -c '"$1" info lab.calco --json >/dev/full' sh "$CALCO"
+# The work itself is done, and that is said too.
+cp --sparse=always golden.img full.img
+report_lost() {
+	local done=$1
+	shift
+	expect_exit 1 sh -c '"$@" >/dev/full' sh "$CALCO" "$@"
+	expect_text "$T/err" "^calco: $done, but its report could not be written: .*No space left"
+}
+report_lost 'the restore is complete' restore lab.calco full.img --confirm full.img
+run_calco verify lab.calco --against full.img
+report_lost 'the restore is complete' restore lab.calco full.img --confirm full.img --json
+report_lost 'nothing wrong was found' verify lab.calco
+report_lost 'the image is complete' capture golden.img full.calco
+run_calco verify full.calco
+report_lost 'the key is made' key new full.key
+report_lost 'the repository is made' repo init full.repo
+expect_exit 1 sh -c '"$1" restore lab.calco full.img --dry-run >/dev/full' sh "$CALCO"
+expect_no_text "$T/err" 'complete'
 # 1: the image's folder does not exist
 both 2 usage capture golden.img no-such-folder/lab.calco
 

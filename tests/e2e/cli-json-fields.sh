@@ -65,6 +65,10 @@ fields restore image_bytes stored_bytes disks regions volumes bad_ranges extents
 cp --sparse=always larger.img target.img
 expect_exit 3 "$CALCO" restore bad.calco target.img --state record --confirm target.img
 document 4 undo target.img --state record --dry-run
+cp --sparse=always larger.img unfinished.img
+expect_exit 3 "$CALCO" restore bad.calco unfinished.img --confirm unfinished.img
+document 0 undo --list
+document 0 undo --forget unfinished.img --yes
 fields undo
 
 attach golden.img

@@ -59,14 +59,22 @@ catches_term() {
 	until grep -q '^SigCgt:.*[4-7c-f]...$' "/proc/$1/status" && grep -q '^State:.S' "/proc/$1/status"; do :; done
 }
 
-# stalled SIGNAL NUMBER: $pid ends within a few seconds of the signal, with the usual words and exit code
-stalled() {
+# ended SIGNAL NUMBER: $pid ends within a few seconds of the signal, with the usual exit code
+ended() {
 	local status=0
 	catches_term "$pid"
 	kill -"$1" "$pid"
-	timeout 5 tail -s 0.05 --pid="$pid" -f /dev/null || fail "still there 5 seconds after SIG$1"
+	timeout 10 tail -s 0.05 --pid="$pid" -f /dev/null || {
+		kill -KILL "$pid"
+		fail "still there 10 seconds after SIG$1"
+	}
 	wait "$pid" || status=$?
 	[ "$status" -eq $((128 + $2)) ] || fail "exit code $status after signal $2"
+}
+
+# stalled SIGNAL NUMBER: and with the usual words
+stalled() {
+	ended "$@"
 	expect_text err '^calco: .*stopped$'
 }
 
@@ -101,3 +109,26 @@ pid=$!
 head -c 100000 <&8 >/dev/null
 stalled TERM 15
 exec 8>&-
+
+# A pipe that is full and takes nothing: progress, the error, a report.
+exec 8<>to
+dd if=/dev/zero of=to bs=4096 count=10000 oflag=nonblock status=none 2>/dev/null && fail "the pipe took everything"
+for progress in json none; do
+	"$CALCO" capture huge.img progress.calco --raw gaps --progress $progress >out 2>to 8>&- &
+	pid=$!
+	ended TERM 15
+	[ ! -e progress.calco ] && [ ! -e progress.calco.part ] || fail "a stopped capture left something"
+done
+"$CALCO" capture small.img report.calco --raw gaps >to 2>err 8>&- &
+pid=$!
+until [ -e report.calco ]; do :; done
+stalled TERM 15
+expect_text err 'the image is complete, but its report could not be written'
+for command in 'info report.calco --json' 'restore --help'; do
+	# shellcheck disable=SC2086 # words
+	"$CALCO" $command >to 2>err 8>&- &
+	pid=$!
+	stalled TERM 15
+done
+exec 8>&-
+run_calco verify report.calco

@@ -31,7 +31,10 @@ rm mnt/empty.img
 # A pipe does not tell; it ends where the room ends.
 truncate -s 64M mnt/x.img
 cat golden.calco | expect_exit 1 "$CALCO" restore - mnt/x.img --yes --state state
-expect_text err 'No space left'
+expect_text err 'No space left' '^hint: make room there, then the same command finishes it'
+mount -o remount,size=9m mnt
+cat golden.calco | expect_exit 0 "$CALCO" restore - mnt/x.img --confirm x.img --state state
+cmp mnt/x.img golden.img || fail "another disk after the same command"
 rm mnt/x.img
 
 # Room for every byte, and not one block more.

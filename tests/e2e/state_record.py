@@ -13,8 +13,19 @@ def entries(b):
     at = 2048
     while at + 24 <= len(b):
         magic, length, start, crc, head_crc = struct.unpack_from("<4sIQII", b, at)
-        if magic not in (b"SAVE", b"LATE") or zlib.crc32(b[at:at + 20]) != head_crc:
+        if magic not in (b"SAVE", b"LATE", b"SEEN", b"LEFT", b"PART") or zlib.crc32(b[at:at + 20]) != head_crc:
             sys.exit(f"entry at {at} is damaged")
+        if magic in (b"SEEN", b"LEFT"):  # notes, without bytes behind them
+            if not length or start % 512 + length > 512 or start + length > struct.unpack_from("<Q", b, 16)[0]:
+                sys.exit(f"entry at {at}: a note of {start}+{length}")
+            at += 24
+            continue
+        if magic == b"PART":  # how the old disk was divided
+            part_len, _ = struct.unpack_from("<QI", b, at + 24)
+            if length != 12 or zlib.crc32(b[at + 24:at + 36]) != crc or start + part_len > struct.unpack_from("<Q", b, 16)[0]:
+                sys.exit(f"entry at {at}: a part of {start}+{part_len}")
+            at += 36
+            continue
         data = b[at + 24:at + 24 + length]
         if len(data) != length or zlib.crc32(data) != crc:
             sys.exit(f"entry at {at}: its bytes are damaged")

@@ -25,6 +25,19 @@ expect_text err "state record of another target \('loop device over .*/old.img'\
 expect_exit 4 "$CALCO" restore new.calco "$loop" --state record --confirm $((64 << 20))
 cmp innocent.img before.img || fail "the other file was written to"
 
+# Nor of another file that gets the name of the first.
+losetup -d "$loop"
+mv old.img kept.img
+cp --sparse=always before.img old.img
+loop=$(losetup --find --show old.img)
+expect_exit 4 "$CALCO" undo "$loop" --state record
+expect_text err "is not what the restore was of: another file of this name"
+cmp old.img before.img || fail "the other file was written to"
+[ -s record ] || fail "the record is gone"
+losetup -d "$loop"
+mv kept.img old.img
+loop=$(losetup --find --show innocent.img)
+
 other=$(losetup --find --show old.img)
 [ "$other" != "$loop" ] || fail "two files on one device"
 run_calco undo "$other" --state record

@@ -37,7 +37,7 @@ cut_restore $((head_len + 50))
 [ "$(dd if=target.img bs=1 count=9 status=none)" != 'BOOT CODE' ] || fail "the boot code is still there"
 cp --sparse=always target.img left.img
 run_calco undo target.img --state record --dry-run --json
-json_true out 'd["result"]["complete"] and d["result"]["dry_run"] and [p["partition"] for p in d["result"]["parts"]] == [None, 1, 2, 3]'
+json_true out 'all(p["why"] is None for p in d["result"]["parts"]) and d["result"]["complete"] and d["result"]["dry_run"] and [p["partition"] for p in d["result"]["parts"]] == [None, 1, 2, 3]'
 cmp left.img target.img
 run_calco undo target.img --state record
 expect_text out 'as it was before' "partition 2 .*yes.*ext4 'root'"
@@ -78,6 +78,11 @@ run_calco restore image.calco target.img --state record --dry-run
 cmp record record.before
 cmp target.img left.img
 
+# When all is written, and the old table with it: the parts are still told as they were.
+cut_restore $(($(stat -c %s image.calco) - 100))
+expect_exit 4 "$CALCO" undo target.img --state record --json
+json_true out '[(p["partition"], p["put_back"]) for p in d["result"]["parts"]] == [(None, False), (1, False), (2, False), (3, False)]'
+
 # Twice says so, and still nothing is claimed.
 cut_restore "$second"
 expect_exit 5 "$CALCO" undo target.img --state record
@@ -101,6 +106,8 @@ run_calco restore image.calco blank.img --state record --yes
 truncate -s 1G blank2.img
 status=0
 head -c $((head_len + 50)) image.calco | "$CALCO" restore - blank2.img --state record --yes >out 2>err || status=$?
+run_calco undo blank2.img --state record --dry-run
+expect_text out 'as it was before the restore: nothing had to be put back; nothing was written'
 run_calco undo blank2.img --state record
 [ ! -e record ] || fail "the record is still there"
 
@@ -122,18 +129,79 @@ sgdisk -n 1:0:+40M -n 2:0:+300M -n 3:0:0 target.img >/dev/null 2>&1
 make_ext4 part 300M -L new && put_partition target.img 2 part && rm part
 cp --sparse=always target.img left.img
 cp record record.before
-expect_exit 4 "$CALCO" restore image.calco target.img --state record --dry-run
-expect_text err "'.*target.img' was used since the restore that was cut short" '^hint: .*remove this record'
+run_calco restore image.calco target.img --state record --dry-run
+expect_text err "state record of an unfinished restore to 'target.img' would be set aside: that one was used since"
 cmp record record.before
-expect_exit 4 "$CALCO" restore image.calco target.img --state record --confirm target.img --json
-json_true out 'd["error"]["reason"] == "state"'
 cmp target.img left.img
 "$CALCO" undo target.img --state record >out 2>err || true
 get_partition target.img 2 now
 get_partition left.img 2 before
 cmp now before
-rm record
-run_calco restore image.calco target.img --state record --confirm target.img
+
+# begin_again: one more restore that is cut before it writes: the record of the first is set aside, and undo gives back what stood there last
+begin_again() {
+	local status=0
+	cp --sparse=always target.img left.img
+	cp record record.before
+	rm -f record.old-*
+	head -c $((head_len + 50)) image.calco | "$CALCO" restore - target.img --state record --confirm target.img >out 2>err || status=$?
+	[ $status = 3 ] || fail "exit code $status of a second restore that was cut short"
+	expect_text err "state record of an unfinished restore to 'target.img' was set aside as '.*record.old-1': "
+	cmp record.old-1 record.before
+	run_calco undo target.img --state record
+	cmp target.img left.img || fail "the disk is not as it was before the second restore"
+}
+cut_restore $((head_len + 50))
+sgdisk -Z target.img >/dev/null 2>&1 || true
+sgdisk -n 1:0:+40M -n 2:0:+300M -n 3:0:0 target.img >/dev/null 2>&1
+make_ext4 part 300M -L new && put_partition target.img 2 part && rm part
+begin_again
+
+# The same after another disk was copied over what a restore had left, however far that had come; and after the disk was cleared.
+truncate -s 1G another.img
+make_ext4 another.img 1G -L another
+for cut in $((head_len + 50)) "$second" $(($(stat -c %s image.calco) - 100)); do
+	cut_restore "$cut"
+	cp --sparse=always another.img target.img
+	expect_exit 4 "$CALCO" undo target.img --state record --json
+	json_true out 'd["error"]["reason"] == "state" and "used anew" in d["error"]["message"]'
+	cmp target.img another.img || fail "undo wrote to another disk"
+	begin_again
+	cut_restore "$cut"
+	truncate -s 0 target.img
+	truncate -s 1G target.img
+	expect_exit 4 "$CALCO" undo target.img --state record
+	cmp -n $((1 << 30)) target.img /dev/zero || fail "undo wrote to a blank disk"
+	[ -s record ] || fail "the record is gone"
+done
+# What the second of two cut restores takes is all of another disk: undo would not have it if the first one's record had gone on.
+truncate -s 1G target.img
+rm -f record record.old-*
+status=0
+head -c "$second" image.calco | "$CALCO" restore - target.img --state record --yes >out 2>err || status=$?
+[ $status = 3 ] || fail "exit code $status"
+cp --sparse=always another.img target.img
+begin_again
+
+# Another file got the name.
+for made in blank copy; do
+	cut_restore $((head_len + 50))
+	cp --sparse=always target.img copy.img
+	truncate -s 1G blank.new
+	[ $made = copy ] || mv blank.new copy.img
+	mv copy.img target.img
+	cp --sparse=always target.img left.img
+	for dry in --dry-run ""; do
+		expect_exit 4 "$CALCO" undo target.img --state record $dry
+		expect_text err "^calco: 'target.img' is not what the restore was of: another file of this name" '^hint: .*calco undo --forget'
+	done
+	cmp target.img left.img || fail "undo wrote to another file"
+	[ -s record ] || fail "the record is gone"
+done
+rm -f record.old-*
+run_calco restore image.calco target.img --state record --confirm target.img --json
+json_true out 'd["result"]["set_aside"] == "record.old-1"'
+rm -f record record.old-*
 
 # Another disk, a record that is none, a damaged one, a disk in use.
 cut_restore $((head_len + 50))
@@ -168,3 +236,25 @@ rm later.img
 mv other.img later.img
 expect_exit 4 "$CALCO" restore image.calco later.img --state record --json
 json_true out 'd["error"]["reason"] == "not-confirmed"'
+
+# A file that is made: the record of one of its name that is gone is set aside. Wherever it fails, the same command completes it, without a question.
+rm -f later.img record.old-*
+run_calco restore image.calco later.img --state record --json
+json_true out 'd["result"]["set_aside"] == "record.old-1"'
+run_calco verify image.calco --against later.img
+if [ -e "${TOOLS:-}/faults.so" ]; then
+	count() {
+		rm -f later.img record record.old-*
+		CALCO_FAULT=write:1000000 CALCO_FAULT_COUNT=$T/count LD_PRELOAD=$TOOLS/faults.so run_calco restore image.calco later.img --state record --threads 1 --progress none
+		cat count
+	}
+	nr=$(count)
+	[ "$nr" -gt 20 ] || fail "only $nr writes"
+	for step in 1 2 3 4 8 $((nr / 3)) $((nr / 2)) $((nr * 3 / 4)) $(seq $((nr - 8)) $((nr - 1))); do
+		rm -f later.img record
+		CALCO_FAULT=write:$step LD_PRELOAD=$TOOLS/faults.so "$CALCO" restore image.calco later.img --state record --threads 1 --progress none >out 2>err || true
+		"$CALCO" restore image.calco later.img --state record >out 2>err || { cat err >&2; fail "write $step: the same command does not complete it"; }
+		[ ! -e record.old-1 ] || fail "write $step: its own record was set aside"
+	done
+	run_calco verify image.calco --against later.img
+fi

@@ -9,6 +9,7 @@
 #include "imager/image/format.h"
 #include "imager/image/reader.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/repair.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,80 +22,6 @@
 #define MAX_CHUNKS 4096U
 
 enum choice { CHOICE_REPAIR = 1, CHOICE_PIPE = 2, CHOICE_KEYS = 4 };
-
-/* The raw payloads the root is made of, as they are found on the way. */
-struct found {
-	const uint8_t *core, *ids, *bad;
-	size_t core_len, ids_len, bad_len;
-	uint8_t *root, *trailer;
-};
-
-static void remember(struct found *f, const uint8_t *head, uint8_t *payload, size_t len)
-{
-	if (get_le32(head + 4) & FMT_ZSTD)
-		return;
-	if (!memcmp(head, "CORE", 4)) {
-		f->core = payload;
-		f->core_len = len;
-	} else if (!memcmp(head, "CIDS", 4)) {
-		f->ids = payload;
-		f->ids_len = len;
-	} else if (!memcmp(head, "BADR", 4)) {
-		f->bad = payload;
-		f->bad_len = len;
-	} else if (!memcmp(head, "ROOT", 4) && len == 32) {
-		f->root = payload;
-	} else if (!memcmp(head, "TRLR", 4) && len == FMT_TRAILER_SIZE) {
-		f->trailer = payload;
-	}
-}
-
-/* One part or record at p: its length, or 0 at the end. The payload's CRC is made right, the header's after the root was. */
-static size_t walk_one(uint8_t *p, size_t left, struct found *f)
-{
-	bool record = left >= FMT_RECORD_SIZE && !memcmp(p, "CHNK", 4);
-	size_t head = record ? FMT_RECORD_SIZE : FMT_PART_SIZE;
-
-	if (left < head)
-		return 0;
-	uint64_t len = record ? get_le32(p + 76) : get_le64(p + 16);
-	if (len > left - head)
-		return 0;
-	if (!record)
-		remember(f, p, p + head, (size_t)len);
-	put_le32(p, record ? 88 : 24, crc32_of(p + head, (size_t)len));
-	put_le32(p, record ? 92 : 28, crc32_of(p, record ? 92 : 28));
-	return head + (size_t)len;
-}
-
-static void walk(uint8_t *image, size_t size, struct found *f)
-{
-	for (size_t at = FMT_PREAMBLE_SIZE, n; at < size && (n = walk_one(image + at, size - at, f)); at += n)
-		;
-}
-
-static void repair(uint8_t *image, size_t size)
-{
-	struct found f = { .bad = image };
-	struct err e = ERR_INIT;
-	uint8_t core_hash[HASH_SIZE];
-
-	if (size < FMT_PREAMBLE_SIZE)
-		return;
-	put_le32(image, 60, crc32_of(image, 60));
-	walk(image, size, &f);
-	struct hasher *h = hasher_new(&e);
-	if (h && f.core && f.ids && f.root && f.trailer) {
-		hasher_begin(h);
-		hasher_add(h, f.core, f.core_len);
-		hasher_end(h, core_hash);
-		img_root(core_hash, f.ids, f.ids_len / IMG_ID_SIZE, f.bad, f.bad_len, f.root, &e);
-		memcpy(f.trailer + 56, f.root, 32);
-		put_le64(f.trailer, 0, size);
-		walk(image, size, &f);
-	}
-	hasher_free(h);
-}
 
 static void use_reader(struct img_reader *r)
 {
@@ -176,7 +103,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(image, data + 1, size - 1);
 	if (data[0] & CHOICE_REPAIR)
-		repair(image, size - 1);
+		repair_image(image, size - 1);
 	int fd = open_input(image, size - 1, data[0] & CHOICE_PIPE);
 	if (fd >= 0) {
 		struct key keys[2];

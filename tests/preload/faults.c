@@ -4,7 +4,9 @@
  *
  *   CALCO_FAULT=KIND:N     KIND: malloc (and calloc, realloc, posix_memalign, aligned_alloc), read (pread), write (pwrite), fsync (fdatasync),
  *                          open (openat, fopen, opendir; EMFILE),
- *                          short-read, short-write (half of what was asked for), intr (EINTR from read or write), full (ENOSPC from then on)
+ *                          short-read, short-write (half of what was asked for), intr (EINTR from read or write), full (ENOSPC from then on);
+ *                          signal-write, signal-fsync: it does not fail, but SIGTERM comes first;
+ *                          deaf-fsync: it takes a minute, and no signal interrupts it, as with a disk that does not answer
  *   CALCO_FAULT_HIT=FILE   is made when that call has come
  *   CALCO_FAULT_COUNT=FILE gets the number of calls of that kind, in the end
  *   CALCO_BAD_BYTE=NAME:N  each read that touches byte N of a file called NAME, in whatever folder, fails with EIO
@@ -14,6 +16,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -22,6 +26,7 @@
 #include <string.h>
 #include <sys/param.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* glibc's own entrances, for whoever replaces malloc() */
@@ -30,8 +35,9 @@ extern void *__libc_calloc(size_t, size_t);
 extern void *__libc_realloc(void *, size_t);
 extern void *__libc_memalign(size_t, size_t);
 
-enum kind { NONE, MALLOC, READ, WRITE, FSYNC, OPEN, SHORT_READ, SHORT_WRITE, INTR, FULL };
-static const char *const words[] = { "none", "malloc", "read", "write", "fsync", "open", "short-read", "short-write", "intr", "full" };
+enum kind { NONE, MALLOC, READ, WRITE, FSYNC, OPEN, SHORT_READ, SHORT_WRITE, INTR, FULL, SIGNAL_WRITE, SIGNAL_FSYNC, DEAF_FSYNC };
+static const char *const words[] = { "none", "malloc", "read", "write", "fsync", "open", "short-read", "short-write", "intr", "full",
+	"signal-write", "signal-fsync", "deaf-fsync" };
 
 static enum kind kind;
 static unsigned long wanted;
@@ -102,6 +108,32 @@ static bool fails(enum kind k, int error)
 		return false;
 	errno = error;
 	return true;
+}
+
+/* This thread gets it, whichever is meant to, so that it was heard when the call goes on. */
+static void be_stopped(enum kind k)
+{
+	sigset_t term, was;
+
+	if (!hits(k))
+		return;
+	sigemptyset(&term);
+	sigaddset(&term, SIGTERM);
+	pthread_sigmask(SIG_UNBLOCK, &term, &was);
+	pthread_kill(pthread_self(), SIGTERM);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+}
+
+static void be_deaf(enum kind k)
+{
+	sigset_t all, was;
+
+	if (!hits(k))
+		return;
+	sigfillset(&all);
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	nanosleep(&(struct timespec){ .tv_sec = 60 }, NULL);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
 }
 
 void *malloc(size_t n)
@@ -175,6 +207,7 @@ static ssize_t amount_to_write(int fd, size_t n)
 {
 	if (fd > 2 && hits(FULL))
 		return -ENOSPC;
+	be_stopped(SIGNAL_WRITE);
 	return amount(WRITE, SHORT_WRITE, EIO, n);
 }
 
@@ -199,11 +232,14 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off64_t off)
 
 int fsync(int fd)
 {
+	be_deaf(DEAF_FSYNC);
+	be_stopped(SIGNAL_FSYNC);
 	return fails(FSYNC, EIO) ? -1 : (int)syscall(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
+	be_stopped(SIGNAL_FSYNC);
 	return fails(FSYNC, EIO) ? -1 : (int)syscall(SYS_fdatasync, fd);
 }
 

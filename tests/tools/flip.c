@@ -368,7 +368,7 @@ int main(int argc, char **argv)
 	if (argc < 3 || !f.step)
 		die("usage: flip IMAGE verify|random|pipe|cut|restore [NUMBER]");
 	if (argc > 4) {
-		if (key_read(argv[4], &f.key, &e) < 0)
+		if (key_read(argv[4], &f.key, NULL, &e) < 0)
 			die(e.msg);
 		f.access.keys = (struct img_keys){ .keys = &f.key, .nr_keys = 1 };
 	}

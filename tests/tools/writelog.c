@@ -3,7 +3,7 @@
  * writelog IMAGE STATE LOG DISK...: restore the image like "calco restore --state STATE", and keep a log of everything that
  * was done to the targets and to the state record (crashlog.h). The workers of a restore write in parallel; the log's lock is held across each
  * effect, so its order is the order of the effects.
- * Environment: WRITELOG_SCRUB=discard|zero|none, WRITELOG_THREADS.
+ * Environment: WRITELOG_SCRUB=discard|zero|none, WRITELOG_THREADS, WRITELOG_REFRESH=1: by "calco refresh".
  */
 #include "base/arith.h"
 #include "base/blk.h"
@@ -231,6 +231,7 @@ int main(int argc, char **argv)
 		.threads = threads ? (unsigned)atoi(threads) : 4,
 		.scrub = scrub_of(getenv("WRITELOG_SCRUB")),
 		.state_file = recorder.state,
+		.refresh = getenv("WRITELOG_REFRESH") != NULL,
 		.sinks = list,
 	};
 	if (restore_run(&o, &result, &progress, &e) < 0)

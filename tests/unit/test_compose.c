@@ -11,7 +11,7 @@
 #include "imager/repo/pack.h"
 #include "imager/repo/store.h"
 #include "imager/repo/versions.h"
-#include "tests/unit/image_util.h"
+#include "tests/unit/repo_make.h"
 
 #define NR_CHUNKS 24U
 #define DISK_SIZE ((size_t)NR_CHUNKS * CHUNK_SIZE)
@@ -21,7 +21,7 @@ static char dir[64], image[80];
 static struct key key = { .kind = KEY_SYMMETRIC };
 static struct img_access access_given; /* nothing, or the key of the repository */
 
-static void make_repo(const struct img_keys *k)
+static void init_repo(const struct img_keys *k)
 {
 	struct err e = ERR_INIT;
 
@@ -32,13 +32,13 @@ static void make_repo(const struct img_keys *k)
 
 static void setup(void)
 {
-	make_repo(NULL);
+	init_repo(NULL);
 }
 
 static void setup_sealed(void)
 {
 	access_given.keys = (struct img_keys){ .keys = &key, .nr_keys = 1 };
-	make_repo(&access_given.keys);
+	init_repo(&access_given.keys);
 }
 
 static void teardown(void)
@@ -295,6 +295,47 @@ START_TEST(without_caches)
 }
 END_TEST
 
+static void damage_all(void)
+{
+	uint8_t (*ids)[16] = NULL;
+	struct err e = ERR_INIT;
+	AUTO(repo) struct repo *r = repo_open(dir, &e);
+	size_t nr;
+
+	ck_assert_msg(r != NULL, "%s", e.msg);
+	ok(repo_use_keys(r, &access_given, &e), &e);
+	ok(packs_list(r, true, &ids, &nr, &e), &e);
+	for (size_t i = 0; i < nr; i++) {
+		AUTO(pack_toc) struct pack_toc *t = pack_toc_read(r, ids[i], &e);
+		ck_assert_msg(t != NULL, "%s", e.msg);
+		for (uint64_t k = 0; k < t->nr; k++) {
+			struct made x = { .entry = t->entries[k] };
+			memcpy(x.pack, t->id, 16);
+			damage(r, &x);
+		}
+	}
+	free(ids);
+}
+
+/* Damage that was there before does not get into a new version: nothing is composed of bad records, and then none is referred to either. */
+START_TEST(bad_records)
+{
+	uint64_t seed = 95;
+	AUTO_FREE uint8_t *disk = make_disk(&seed);
+
+	put_version(disk);
+	damage_all();
+	for (unsigned i = 0; i < NR_CHUNKS / 2; i++)
+		rnd_fill(&seed, disk + (size_t)i * CHUNK_SIZE, 200);
+	struct counts n = put_version(disk);
+	ck_assert_uint_eq(n.whole, NR_CHUNKS);
+	expect_version(2, disk);
+	n = put_version(disk); /* the next one knows which are good */
+	ck_assert_uint_eq(n.known, NR_CHUNKS);
+	expect_version(3, disk);
+}
+END_TEST
+
 /* In an encrypted repository nothing goes in clear, whatever a caller forgets. */
 START_TEST(nothing_in_clear)
 {
@@ -334,6 +375,7 @@ static TCase *make_case(Suite *s, const char *name, void (*make)(void))
 	tcase_add_loop_test(t, versions, 0, 4);
 	tcase_add_loop_test(t, only_new_leaves, 0, 4);
 	tcase_add_loop_test(t, without_caches, 0, 3);
+	tcase_add_test(t, bad_records);
 	return t;
 }
 

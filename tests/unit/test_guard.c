@@ -187,6 +187,39 @@ START_TEST(free_loop)
 }
 END_TEST
 
+/* A folder that the job needs with all that is in it: the file by any name, a loop device over it, a new file there. */
+START_TEST(tree)
+{
+	struct guard_request rq = { .in_use_tree = at("store") };
+	struct loop l;
+
+	run("mkdir -p '%s' '%s'", at("store/images/lab"), at("other"));
+	char *file = make_file("store/images/lab/1.version", 8 * MIB);
+	run("ln '%s' '%s' && ln -s store '%s'", file, at("other/hard"), at("alias"));
+	ck_assert_int_eq(symlink(at("other"), at("store/away")), 0);
+	make_file("other/free", 8 * MIB);
+	const char *const names[] = { file, at("other/hard"), at("alias/images/lab/1.version") };
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		rq.target = names[i];
+		assert_refused(guard_check(&rq, &v, &e), "is-source");
+	}
+	rq.in_use_tree = at("alias");
+	assert_refused(guard_check(&rq, &v, &e), "is-source");
+	rq.target = at("other/free");
+	assert_ok(guard_check(&rq, &v, &e));
+	assert_refused(guard_new_file(at("store/x"), at("alias"), &e), "is-source");
+	assert_refused(guard_new_file(at("alias/images/lab/x"), at("store"), &e), "is-source");
+	assert_ok(guard_new_file(at("store/away/x"), at("store"), &e));
+	assert_ok(guard_new_file(at("x"), at("store"), &e));
+	if (!attach("tree", file, 0, 0, &l))
+		return;
+	rq.target = l.path;
+	assert_refused(guard_check(&rq, &v, &e), "is-source");
+	rq.in_use_tree = at("other"); /* the hard link */
+	assert_refused(guard_check(&rq, &v, &e), "is-source");
+}
+END_TEST
+
 START_TEST(mounted)
 {
 	bool ro = _i;
@@ -641,6 +674,7 @@ int main(void)
 	tcase_set_timeout(t, 60);
 	tcase_add_checked_fixture(t, setup, teardown);
 	ADD(free_loop);
+	ADD(tree);
 	tcase_add_loop_test(t, mounted, 0, 2);
 	ADD(read_only_bind);
 	ADD(other_namespace);

@@ -40,7 +40,7 @@ START_TEST(there_and_back)
 	ck_assert_uint_eq(st.st_mode & 07777, 0600);
 	fails(key_write(path, &k, &e), ERR_REFUSED, &e);
 	ck_assert_str_eq(e.reason, "exists");
-	ok(key_read(path, &back, &e), &e);
+	ok(key_read(path, &back, NULL, &e), &e);
 	ck_assert_mem_eq(&k, &back, sizeof(k));
 	ck_assert_int_eq(key_public(&k, &half), k.kind != KEY_SYMMETRIC);
 	if (k.kind == KEY_SYMMETRIC)
@@ -71,11 +71,11 @@ START_TEST(known_line)
 	ck_assert_str_eq(k.comment, "a comment");
 	ok(key_line(&k, line, &e), &e);
 	ck_assert_str_eq(line, LINE " a comment");
-	ok(key_read_signer(LINE, signer, &e), &e);
+	ok(key_read_signer(LINE, signer, NULL, &e), &e);
 	ck_assert_mem_eq(signer, k.bytes, 32);
-	ok(key_read_signer(strchr(LINE, ' ') + 1, signer, &e), &e);
+	ok(key_read_signer(strchr(LINE, ' ') + 1, signer, NULL, &e), &e);
 	put("# of the lab\r\n\r\n" LINE "\r\n", strlen("# of the lab\r\n\r\n" LINE "\r\n"));
-	ok(key_read_signer(path, signer, &e), &e);
+	ok(key_read_signer(path, signer, NULL, &e), &e);
 	ck_assert_mem_eq(signer, k.bytes, 32);
 }
 END_TEST
@@ -91,7 +91,7 @@ START_TEST(refused)
 
 	for (size_t i = 0; i < sizeof(bad) / sizeof(*bad); i++) {
 		put(bad[i], strlen(bad[i]));
-		fails(key_read(path, &k, &e), ERR_USAGE, &e);
+		fails(key_read(path, &k, NULL, &e), ERR_USAGE, &e);
 		ck_assert_ptr_null(strstr(e.msg, "11qY"));
 	}
 	for (size_t i = 21; i < strlen(line); i++) {
@@ -101,14 +101,14 @@ START_TEST(refused)
 		line[i] = was;
 	}
 	put("a\0b", 3);
-	fails(key_read(path, &k, &e), ERR_USAGE, &e);
-	fails(key_read("/nonexistent", &k, &e), ERR_USAGE, &e);
-	fails(key_read(dir, &k, &e), ERR_USAGE, &e);
+	fails(key_read(path, &k, NULL, &e), ERR_USAGE, &e);
+	fails(key_read("/nonexistent", &k, NULL, &e), ERR_USAGE, &e);
+	fails(key_read(dir, &k, NULL, &e), ERR_USAGE, &e);
 	ok(key_new(KEY_BOX_SECRET, NULL, &k, &e), &e);
 	unlink(path);
 	ok(key_write(path, &k, &e), &e);
 	uint8_t signer[32];
-	fails(key_read_signer(path, signer, &e), ERR_USAGE, &e);
+	fails(key_read_signer(path, signer, NULL, &e), ERR_USAGE, &e);
 }
 END_TEST
 
@@ -122,17 +122,17 @@ START_TEST(passphrases)
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
 		put(cases[i].file, strlen(cases[i].file));
-		ok(key_passphrase(path, &p, &len, &e), &e);
+		ok(key_passphrase(path, &p, &len, NULL, &e), &e);
 		ck_assert_uint_eq(len, strlen(cases[i].want));
 		ck_assert_mem_eq(p, cases[i].want, len);
 		free(p);
 	}
 	put("\n", 1);
-	fails(key_passphrase(path, &p, &len, &e), ERR_USAGE, &e);
-	fails(key_passphrase("/nonexistent", &p, &len, &e), ERR_USAGE, &e);
+	fails(key_passphrase(path, &p, &len, NULL, &e), ERR_USAGE, &e);
+	fails(key_passphrase("/nonexistent", &p, &len, NULL, &e), ERR_USAGE, &e);
 	char *large = calloc(1, 70000);
 	put(large, 70000);
-	fails(key_passphrase(path, &p, &len, &e), ERR_USAGE, &e);
+	fails(key_passphrase(path, &p, &len, NULL, &e), ERR_USAGE, &e);
 	free(large);
 }
 END_TEST

@@ -106,6 +106,40 @@ START_TEST(nothing_to_save)
 }
 END_TEST
 
+/* A restore that is stopped takes its mark back to what it wrote; what an earlier attempt wrote counts all the same, and so does a mark whose slot is torn. */
+START_TEST(settled_mark)
+{
+	struct err e = ERR_INIT;
+	struct state *s = open_state();
+
+	save(s, 0, 'a');
+	ck_assert(state_sync(s, &e) == 0 && state_mark(s, MIB, &e) == 0);
+	ck_assert_uint_eq(state_get_mark(s), 257 * MIB);
+	ck_assert(state_settle(s, 300 * MIB, &e) == 0); /* it never goes up */
+	ck_assert_uint_eq(state_get_mark(s), 257 * MIB);
+	ck_assert(state_settle(s, 0, &e) == 0);
+	state_close(s);
+	s = open_state();
+	ck_assert_uint_eq(state_get_mark(s), 0);
+	ck_assert(state_mark(s, MIB, &e) == 0 && state_settle(s, MIB, &e) == 0);
+	state_close(s);
+	s = open_state();
+	ck_assert_uint_eq(state_get_mark(s), MIB);
+	ck_assert(state_mark(s, 2 * MIB, &e) == 0 && state_settle(s, 0, &e) == 0);
+	state_close(s);
+	s = open_state();
+	ck_assert_uint_eq(state_get_mark(s), MIB);
+	ck_assert(state_mark(s, 3 * MIB, &e) == 0); /* the 7th, in the second slot; the one that settled is in the first */
+	ck_assert(state_settle(s, 3 * MIB, &e) == 0);
+	state_close(s);
+	FILE *f = fopen(path, "r+b");
+	ck_assert(f && fseek(f, 1024, SEEK_SET) == 0 && fputc('x', f) == 'x' && fclose(f) == 0);
+	s = open_state();
+	ck_assert_uint_eq(state_get_mark(s), 259 * MIB);
+	state_close(s);
+}
+END_TEST
+
 /* What has a similar name, and what is no record, is somebody else's: never overwritten, removed or opened. */
 START_TEST(strangers_files)
 {
@@ -150,6 +184,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, NULL, clean);
 	tcase_add_test(tc, rerun_keeps_what_was_saved);
 	tcase_add_test(tc, nothing_to_save);
+	tcase_add_test(tc, settled_mark);
 	tcase_add_test(tc, strangers_files);
 	suite_add_tcase(suite, tc);
 	srunner_run_all(runner, CK_ENV);

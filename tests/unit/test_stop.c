@@ -47,7 +47,8 @@ START_TEST(stops_while_planning)
 	for (long n = 1; n < all; n++) {
 		e = (struct err)ERR_INIT;
 		ck_assert_int_eq(plan(&d, n, &e), -1);
-		ck_assert_msg(e.code == ERR_STOPPED, "read %ld: %s", n, e.msg);
+		/* What was being read has not failed, and is not named as if it had. */
+		ck_assert_msg(e.code == ERR_STOPPED && !strcmp(e.msg, "stopped"), "read %ld: %s", n, e.msg);
 		most = d.count - n > most ? d.count - n : most;
 	}
 	printf("%s: %ld reads, at most %ld after the stop\n", drivers[_i], all, most);

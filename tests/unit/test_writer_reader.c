@@ -207,8 +207,15 @@ START_TEST(parts_and_names)
 	ck_assert_str_eq(e.reason, "exists");
 	ck_assert_int_ne(access(part, F_OK), 0);
 	unlink(path);
+	/* What is no left-over may be a disk of this name. */
+	file_write(part, "precious disk", 13);
+	ck_assert_ptr_null(img_writer_open(path, -1, s.m, NULL, &e));
+	ck_assert_int_eq(e.code, ERR_REFUSED);
+	ck_assert_str_eq(e.reason, "exists");
+	struct stat st;
+	ck_assert(stat(part, &st) == 0 && st.st_size == 13);
 	/* A left-over is written anew, and goes when nothing comes of it. */
-	file_write(part, "left over", 9);
+	file_write(part, FMT_MAGIC "left over", 17);
 	struct img_writer *w = img_writer_open(path, -1, s.m, NULL, &e);
 	ck_assert_msg(w, "%s", e.msg);
 	ck_assert(access(path, F_OK) != 0 && access(part, F_OK) == 0);
