@@ -84,3 +84,33 @@ cp "whole/packs/$(basename "$pack")" "$pack"
 run_calco repo check store --read-data
 [ -z "$(find store/damaged -type f)" ] || fail "a note stayed: $(cat store/damaged/*)"
 run_calco repo check store
+
+# The same in an encrypted repository, where a plain check sees what fits, too.
+rm -rf store whole
+run_calco key new sym --kind symmetric
+run_calco repo init store --key sym
+run_calco capture v1.img store::lab --key sym
+pack=$(echo store/packs/*)
+run_calco capture disk.img store::lab --key sym
+run_calco repo stats store --key sym --json
+json_true out 'd["result"]["composed_records"] > 0'
+cp -a store whole
+damage "$pack" plain 31 50
+damage "$pack" fits 30
+expect_exit 3 "$CALCO" repo check store --key sym
+[ "$(wc -l <"store/damaged/$(basename "$pack" .pack)")" -eq 3 ] || fail "not three records are noted: $(cat store/damaged/*)"
+before=$(cat store/packs/* | wc -c)
+run_calco capture disk.img store::lab --key sym
+[ $(($(cat store/packs/* | wc -c) - before)) -lt 900000 ] || fail "more than the three chunks was stored again"
+run_calco verify store::lab@3 --against disk.img --key sym
+expect_exit 3 "$CALCO" verify store::lab@2 --key sym
+expect_exit 4 "$CALCO" repo check store --heal
+expect_exit 3 "$CALCO" repo check store --heal --key sym
+expect_text out 'whole +lab@1' 'whole +lab@2' 'whole +lab@3' '6 chunks .* healed'
+run_calco verify store::lab@1 --against v1.img --key sym
+run_calco verify store::lab@2 --against disk.img --key sym
+run_calco repo prune store --max-unused 0 --key sym
+run_calco repo check store --read-data --key sym
+[ -z "$(find store/damaged -type f)" ] || fail "a note stayed: $(cat store/damaged/*)"
+run_calco verify store::lab@1 --against v1.img --key sym
+run_calco verify store::lab@2 --against disk.img --key sym

@@ -125,7 +125,7 @@ refuses() {
 	shift 3
 	local one
 	for one in "capture v1.img $folder::lab" "capture v1.img $folder::more --dry-run" "verify $folder::lab" "verify $folder::lab --against v2.img" \
-		"repo show $folder lab" "repo stats $folder" "repo prune $folder" "repo prune $folder --dry-run" "repo check $folder" "repo check $folder --rebuild-index" \
+		"repo show $folder lab" "repo stats $folder" "repo prune $folder" "repo prune $folder --dry-run" "repo check $folder" "repo check $folder --rebuild-index" "repo check $folder --heal" \
 		"restore $folder::lab target.img --confirm target.img --state st"; do
 		read -r -a list <<<"$one"
 		expect_exit "$code" "$CALCO" "${list[@]}" "$@" --json

@@ -61,7 +61,7 @@ static void check_locations(const struct img_locations *l)
 	size_t len;
 
 	FUZZ_CHECK(locations_encode(l, &bytes, &len, &e) == 0);
-	AUTO(img_locations) struct img_locations *again = locations_decode(bytes, len, l->nr_chunks, &e);
+	AUTO(img_locations) struct img_locations *again = locations_decode(bytes, len, l->nr_chunks, false, &e);
 	FUZZ_CHECK(again && again->nr_packs == l->nr_packs && again->nr_helpers == l->nr_helpers);
 	FUZZ_CHECK(!l->nr_chunks || !memcmp(again->chunks, l->chunks, l->nr_chunks * sizeof(*l->chunks)));
 	for (uint64_t i = 0; i < l->nr_helpers; i++)
@@ -117,7 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		repair_records(copy + len, rest - len);
 	}
 	if ((fd = memfd_create("version", MFD_CLOEXEC)) >= 0 && pwrite(fd, copy, len, 0) == (ssize_t)len) {
-		struct img_reader *r = img_reader_open_version("input", fd, heap_new(copy + len, rest - len), NULL, NULL, &e);
+		struct img_reader *r = img_reader_open_version("input", fd, heap_new(copy + len, rest - len), NULL, NULL, NULL, &e);
 		if (r)
 			use_version(r);
 		img_reader_close(r);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-3.0-or-later */
 /* Files of a repository that are made, taken for left over, and opened while others do the same. */
+#include "imager/image/access.h"
 #include "imager/repo/files.h"
 #include "imager/repo/leaf_cache.h"
 #include "imager/repo/pack.h"
@@ -175,6 +176,63 @@ START_TEST(leaf_caches)
 }
 END_TEST
 
+/* Of an encrypted repository: each list opens by itself, and only where it was written. */
+START_TEST(sealed_caches)
+{
+	enum { RECORDS = 5 };
+	const struct key key = { .kind = KEY_SYMMETRIC };
+	const struct img_access access = { .keys = { .keys = &key, .nr_keys = 1 } };
+	static uint8_t file[SEAL_SALT_SIZE + RECORDS * (LEAF_LIST + SEAL_TAG_SIZE)];
+	uint8_t lists[RECORDS][CHUNK_LEAVES][HASH_SIZE], got[LEAF_LIST];
+	struct pack_toc toc = { .nr = RECORDS, .id = { 1, 2, 3 } };
+	struct file_out out = { .fd = -1 };
+	struct leaf_writer w;
+	char sealed_dir[80], path[64], hex[33];
+	size_t list = LEAF_LIST + SEAL_TAG_SIZE;
+
+	snprintf(sealed_dir, sizeof(sealed_dir), "%s/sealed", dir);
+	ck_assert_msg(repo_init(sealed_dir, &access.keys, &e) == 0, "%s", e.msg);
+	AUTO(repo) struct repo *sealed = repo_open(sealed_dir, &e);
+	ck_assert_msg(sealed && repo_use_keys(sealed, &access, &e) == 0, "%s", e.msg);
+	ck_assert_uint_eq(leaf_cache_size(sealed, RECORDS), sizeof(file));
+	snprintf(path, sizeof(path), "leaves/%s", hex_of(toc.id, 16, hex));
+	AUTO_CLOSE_FD int fd = openat(sealed->fd, path, O_RDWR | O_CREAT, 0600);
+	ck_assert_int_eq(file_out_open(&out, fd, path, NULL, &e), 0);
+	ck_assert_int_eq(random_bytes(lists, sizeof(lists), &e), 0);
+	ck_assert_int_eq(leaf_writer_begin(&w, sealed, toc.id, &out, &e), 0);
+	for (unsigned i = 0; i < RECORDS; i++)
+		ck_assert_int_eq(leaf_writer_put(&w, (const uint8_t(*)[HASH_SIZE])lists[i], &e), 0);
+	leaf_writer_release(&w);
+	ck_assert_int_eq(file_out_drain(&out, &e), 0);
+	file_out_close(&out);
+	ck_assert_int_eq(pread(fd, file, sizeof(file), 0), sizeof(file));
+	/* Lists 1 and 2 stand in for each other, a bit of list 3 is another. */
+	uint8_t *second = file + SEAL_SALT_SIZE + list;
+	memcpy(got, second, sizeof(got));
+	for (size_t i = 0; i < list; i++) {
+		uint8_t b = second[i];
+		second[i] = second[list + i];
+		second[list + i] = b;
+	}
+	ck_assert_int_ne(memcmp(got, second, sizeof(got)), 0);
+	second[2 * list + 100] ^= 4;
+	for (unsigned turn = 0; turn < 2; turn++) {
+		struct leaf_caches *c = leaf_caches_new(sealed, &e);
+		ck_assert(leaf_caches_read(c, &toc, 0, 0, 0, NULL));
+		for (unsigned i = 0; i < 4 * RECORDS; i++) {
+			unsigned n = i * 7 % RECORDS, first = i % CHUNK_LEAVES;
+			bool opens = !turn || n == 0 || n == 4;
+			ck_assert_int_eq(leaf_caches_read(c, &toc, n, first, 3, got), opens);
+			ck_assert(!opens || !memcmp(got, lists[n][first], 3 * (size_t)HASH_SIZE));
+		}
+		leaf_caches_free(c);
+		ck_assert_int_eq(pwrite(fd, file, sizeof(file), 0), sizeof(file));
+	}
+	AUTO(repo) struct repo *locked = repo_open(sealed_dir, &e);
+	ck_assert_ptr_null(leaf_cache_open(locked, &toc));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *s = suite_create("repo_files");
@@ -185,6 +243,7 @@ int main(void)
 	tcase_add_loop_test(tc, nobody_takes_them, 0, 2);
 	tcase_add_test(tc, plain_files_only);
 	tcase_add_test(tc, leaf_caches);
+	tcase_add_test(tc, sealed_caches);
 	suite_add_tcase(s, tc);
 	SRunner *sr = srunner_create(s);
 	srunner_run_all(sr, CK_ENV);
