@@ -138,5 +138,5 @@ done
 rm -rf store
 cp -a whole store
 rm -r store/images
-expect_exit 1 "$CALCO" repo prune store
+expect_exit 3 "$CALCO" repo prune store
 [ -f "store/$pack" ] || fail "the pack is gone"
