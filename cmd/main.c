@@ -7,6 +7,7 @@
 #include "cmd/signals.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Usage errors are reported before the options are parsed: is the caller a program? */
@@ -26,8 +27,9 @@ static int finish(struct out *out, const struct err *e)
 	if (e->code)
 		out_error_text(e);
 	if (out_finish(out, e, &late) < 0) {
+		struct err why = late;
 		if (out->done && !e->code)
-			err_wrap(&late, "%s, but its report could not be written", out->done);
+			snprintf(late.msg, sizeof(late.msg), "%s, but its report could not be written: %.300s", out->done, why.msg);
 		out_error_text(&late);
 		return e->code ? out_exit_code(e) : out_exit_code(&late);
 	}

@@ -84,21 +84,18 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 {
 	char text[2 * IMG_ID_SIZE + 1];
 	struct err e = ERR_INIT;
-	AUTO(img_reader) struct img_reader *reader = version_open(r, v, &signals_only, &e);
-	const struct img_manifest *m = reader ? img_reader_manifest(reader) : NULL;
-	uint64_t disk_bytes = 0;
+	struct img_summary s;
+	bool is_sound = version_summary(r, v, &s, &signals_only, &e) == 0;
 
-	for (size_t i = 0; m && i < m->nr_disks; i++)
-		disk_bytes += m->disks[i].size;
 	out_cell_str(t, v->name);
 	out_cell_u64(t, v->number);
-	bool is_locked = !m && !strcmp(e.reason, "locked");
-	out_cell_str(t, m ? "complete" : is_locked ? "locked" : "damaged");
-	out_cell_bool(t, m);
-	out_cell_str(t, m ? text_time(m->created, true, text) : NULL);
-	out_cell_str(t, m ? text_time(m->created, false, text) : NULL);
+	bool is_locked = !is_sound && !strcmp(e.reason, "locked");
+	out_cell_str(t, is_sound ? "complete" : is_locked ? "locked" : "damaged");
+	out_cell_bool(t, is_sound);
+	out_cell_str(t, is_sound ? text_time(s.created, true, text) : NULL);
+	out_cell_str(t, is_sound ? text_time(s.created, false, text) : NULL);
 	out_cell_str(t, tags);
-	if (!m) {
+	if (!is_sound) {
 		for (unsigned i = 0; i < 3; i++)
 			out_cell_none(t);
 		if (is_locked)
@@ -107,9 +104,9 @@ static void row_of_version(struct out_table *t, const struct repo *r, const stru
 			out_cell_str(t, e.msg);
 		return;
 	}
-	out_cell_bytes(t, disk_bytes);
-	out_cell_bytes(t, show_stored_bytes(m, -1));
-	out_cell_str(t, hex_of(m->root, IMG_ID_SIZE, text));
+	out_cell_bytes(t, s.disk_bytes);
+	out_cell_bytes(t, s.stored_bytes);
+	out_cell_str(t, hex_of(s.root, IMG_ID_SIZE, text));
 	out_cell_none(t);
 }
 

@@ -16,7 +16,7 @@ bool fmt_ratio_ok(const char *type, uint64_t raw_len, uint64_t stored_len)
 
 bool fmt_is_sealed(const char *type)
 {
-	static const char list[][5] = { "CORE", "ENVL", "CIDS", "BADR", "INDX", "LOCS", "PTOC" };
+	static const char list[][5] = { "CORE", "ENVL", "CIDS", "BADR", "INDX", "LOCS", "PTOC", "SUMM" };
 
 	for (size_t i = 0; i < sizeof(list) / sizeof(list[0]); i++)
 		if (!strcmp(type, list[i]))

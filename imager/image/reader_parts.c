@@ -4,6 +4,7 @@
 
 #include "base/arith.h"
 #include "base/hash.h"
+#include "imager/image/summary.h"
 
 #include <string.h>
 
@@ -232,6 +233,24 @@ static int read_tail(struct img_reader *r, uint8_t **ret_ids, struct err *e)
 	return 0;
 }
 
+/* SUMM of a version, which those of the first programs do not have. It is no news, so it must be true. */
+static int read_summary(struct img_reader *r, struct err *e)
+{
+	AUTO_FREE uint8_t *bytes = NULL;
+	struct img_summary said, is;
+	size_t len;
+	int n = r->packs ? stream_next_is(&r->s, "SUMM", e) : 0;
+
+	if (n <= 0)
+		return n;
+	if (stream_part(&r->s, "SUMM", SUMMARY_SIZE, SUMMARY_SIZE, &bytes, &len, e) < 0)
+		return -1;
+	summary_of(r->m, &is);
+	if (summary_get(bytes, &said) && summary_equal(&said, &is))
+		return 0;
+	return err_set(e, ERR_CORRUPT, 0, "'%s': the summary is not that of this version", r->name);
+}
+
 /* INDX in the file's byte order; of a version LOCS, which is decoded at once. */
 static int read_index(struct img_reader *r, uint8_t **ret, struct err *e)
 {
@@ -275,6 +294,8 @@ static int read_end(struct img_reader *r, uint64_t *ret_index_offset, uint8_t **
 			stream_at(&r->s, r->packs ? "LOCS" : "INDX", r->index_offset, FMT_PART_SIZE);
 		return -1;
 	}
+	if (read_summary(r, e) < 0)
+		return -1;
 	*ret_index_offset = r->s.pos;
 	if (read_index(r, ret_index, e) < 0)
 		return -1;

@@ -184,7 +184,8 @@ static int decompress(const char *type, const uint8_t *stored, size_t len, size_
 /* Types that have a place of their own, where they are asked for. */
 static bool is_known(const uint8_t *type)
 {
-	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "LOCS", "PTOC", "TRLR" };
+	static const char known[][5] = { "CORE", "ENVL", "KEYS", "CSIG", "CHNK", "CIDS", "BADR", "ROOT", "SIGS", "INDX", "LOCS", "PTOC",
+		"SUMM", "TRLR" };
 
 	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
 		if (!memcmp(type, known[i], 4))
@@ -231,7 +232,7 @@ static int check_part(const struct stream *s, const struct fmt_part *p, const ch
 	if (p->flags & FMT_ZSTD && !fmt_ratio_ok(type, p->raw_len, packed))
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' wants to become %llu bytes from %llu", type, (unsigned long long)p->raw_len,
 			(unsigned long long)packed);
-	bool optional = !strcmp(type, "ENVL") || !strcmp(type, "CSIG");
+	bool optional = !strcmp(type, "ENVL") || !strcmp(type, "CSIG") || !strcmp(type, "SUMM");
 	if (!(p->flags & FMT_MANDATORY) != optional)
 		return err_set(e, ERR_CORRUPT, 0, "part '%s' has wrong flags", type);
 	return 0;

@@ -15,6 +15,7 @@
 #include "imager/image/locations.h"
 #include "imager/image/sealed_part.h"
 #include "imager/image/sigs.h"
+#include "imager/image/summary.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -287,6 +288,16 @@ static int emit_index(struct img_writer *w, struct err *e)
 	return emit_part(w, "INDX", FMT_MANDATORY | FMT_ZSTD, w->index, w->nr_put * sizeof(*w->index), e);
 }
 
+static int emit_summary(struct img_writer *w, struct err *e)
+{
+	uint8_t b[SUMMARY_SIZE];
+	struct img_summary s;
+
+	summary_of(w->m, &s);
+	summary_put(b, &s);
+	return emit_part(w, "SUMM", 0, b, sizeof(b), e);
+}
+
 static int emit_locations(struct img_writer *w, struct err *e)
 {
 	AUTO_FREE uint8_t *table = NULL;
@@ -357,7 +368,7 @@ int img_version_write(const char *name, int fd, struct img_manifest *m, const st
 	if (m->seal && !(w.box = seal_box_new(m->seal, e)))
 		return -1;
 	int r = file_out_open(&w.out, fd, name, NULL, e);
-	if (r == 0 && (emit_head(&w, e) < 0 || emit_ids_and_root(&w, e) < 0 || emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0))
+	if (r == 0 && (emit_head(&w, e) < 0 || emit_ids_and_root(&w, e) < 0 || emit_summary(&w, e) < 0 || emit_locations(&w, e) < 0 || emit_trailer(&w, e) < 0))
 		r = -1;
 	if (r == 0)
 		r = file_out_drain(&w.out, e);

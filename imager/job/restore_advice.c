@@ -63,5 +63,8 @@ void restore_advise(const struct restore *rs, struct err *e)
 		return;
 	}
 	undo_words(rs, undo, sizeof(undo));
-	err_hint(e, "%s (%s does not boot)%s", what_helps(e), is_written(rs) ? "the target is not complete and" : "no data was written yet, but the target", undo);
+	if (is_written(rs))
+		err_hint(e, "%s (the target is not complete and does not boot)%s", what_helps(e), undo);
+	else
+		err_hint(e, "no data was written yet, but the target does not boot: %s%s", what_helps(e), undo);
 }

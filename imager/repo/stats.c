@@ -22,14 +22,12 @@ static uint64_t size_of(const struct repo *r, const char *path)
 
 static int add_version(const struct repo *r, const struct repo_version *v, struct repo_stats *ret, const struct progress *p, struct err *e)
 {
-	AUTO(img_reader) struct img_reader *reader = version_open(r, v, p, e);
+	struct img_summary s; /* the whole file is read when what it needs is looked for */
 	char path[PATH_MAX];
 
-	if (!reader)
+	if (version_summary(r, v, &s, p, e) < 0)
 		return -1;
-	const struct img_manifest *m = img_reader_manifest(reader);
-	for (size_t i = 0; i < m->nr_regions; i++)
-		ret->content_bytes += cmap_bytes(m->regions[i].map, EXT_USED);
+	ret->content_bytes += s.stored_bytes;
 	version_path(v, path, sizeof(path));
 	ret->version_bytes += size_of(r, path);
 	return progress_check(p, e);

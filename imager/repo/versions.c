@@ -407,6 +407,23 @@ struct img_reader *version_open_own(struct repo *r, const struct repo_version *v
 	return open_with(r, v, packs, a, p, e);
 }
 
+int version_summary(const struct repo *r, const struct repo_version *v, struct img_summary *ret, const struct progress *p, struct err *e)
+{
+	char path[PATH_MAX];
+
+	version_path(v, path, sizeof(path));
+	struct err ignored = ERR_INIT;
+	AUTO_CLOSE_FD int fd = repo_open_file(r, path, O_RDONLY, &ignored);
+	/* Of an encrypted repository only what is authentic counts. */
+	if (fd >= 0 && !r->slots && summary_read(fd, ret) && !strcmp(ret->name, v->name) && ret->version == v->number)
+		return 0;
+	AUTO(img_reader) struct img_reader *reader = version_open(r, v, p, e);
+	if (!reader)
+		return -1;
+	summary_of(img_reader_manifest(reader), ret);
+	return 0;
+}
+
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e)
 {
 	char path[PATH_MAX], folder[128], text[32], id[33], new[64];

@@ -4,6 +4,7 @@
 #define CALCO_IMAGER_REPO_VERSIONS_H
 
 #include "imager/image/reader.h"
+#include "imager/image/summary.h"
 #include "imager/repo/repo.h"
 
 #include <stddef.h>
@@ -54,6 +55,13 @@ struct img_reader *version_open_own(struct repo *r, const struct repo_version *v
  * @name: NULL: of all images. What somebody did who was killed before he could flush it is flushed too: it was seen, and others go by it.
  */
 int versions_flush(const struct repo *r, const char *name, struct err *e);
+
+/*
+ * version_summary - what a list shows of a version
+ *
+ * Where the version file has a sound summary, the rest of it is not read; else it is opened as by version_open(), with its errors.
+ */
+int version_summary(const struct repo *r, const struct repo_version *v, struct img_summary *ret, const struct progress *p, struct err *e);
 
 /* tag_set - let a tag mean a version that is there; replaces what it meant. Under the lock. */
 int tag_set(struct repo *r, const char *name, const char *tag, uint64_t number, struct err *e);

@@ -60,7 +60,7 @@ for kind in write fsync; do
 		fresh
 		restore_at signal-$kind:"$n"
 		[ "$status" = 143 ] || fail "$kind $n: exit code $status"
-		expect_text err '^calco: .*stopped$' "^hint: (nothing was written|no data was written yet.*'calco undo' gives back all)"
+		expect_text err '^calco: .*stopped$' "^hint: (nothing was written|no data was written yet.*'calco undo[^']*' gives back all)"
 		is_undone || { cat undo.out undo.err >&2; fail "$kind $n of $before: the old disk is not back"; }
 	done
 	undone=0

@@ -67,10 +67,11 @@ stop_in_pipe() {
 	pid=$!
 	read -r <fed
 	kill "-$1" "$pid"
-	# What only flags a stop is seen when the next piece arrives, or the end.
-	kill "$feeder"
+	# The pipe gives nothing more and stays open: a signal is heard all the same.
 	status=0
-	wait "$feeder" "$pid" 2>/dev/null || status=$?
+	wait "$pid" 2>/dev/null || status=$?
+	kill "$feeder"
+	wait "$feeder" 2>/dev/null || true
 }
 
 # stop_in_phase SIGNAL PHASE: when it has come to that phase

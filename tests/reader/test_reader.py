@@ -17,6 +17,7 @@ import calco_reader  # noqa: E402
 import ed25519  # noqa: E402
 import make_sample  # noqa: E402
 import seal as ciphers  # noqa: E402
+import version  # noqa: E402
 from image import Locked  # noqa: E402
 from wire import Damage, Unsupported  # noqa: E402
 
@@ -440,6 +441,47 @@ class Command(unittest.TestCase):
     def test_not_an_image(self):
         for data in (b"", b"hello", bytes(4096)):
             self.assertEqual(run("check", "-", stdin=data)[0], 3)
+
+
+@unittest.skipUnless("CALCO" in os.environ, "no program to make a version")
+class Summary(unittest.TestCase):
+    """docs/repository.md, SUMM: what the program writes is what the document says."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.store, disk = os.path.join(folder.name, "store"), os.path.join(folder.name, "disk")
+        with open(disk, "wb") as file:
+            file.write(bytes(300000) + os.urandom(1000300))
+        for arguments in (["repo", "init", self.store], ["capture", disk, self.store + "::lab"], ["capture", disk, self.store + "::lab"]):
+            subprocess.run([os.environ["CALCO"], *arguments], check=True, capture_output=True)
+        self.path = os.path.join(self.store, "images", "lab", "2.version")
+        with open(self.path, "rb") as file:
+            self.data = file.read()
+
+    def test_is_what_the_rest_says(self):
+        found = version.quick_summary(self.data)
+        expected = version.Version(io.BytesIO(self.data)).expected()
+        self.assertEqual(vars(found), vars(expected))
+        self.assertEqual((found.name, found.version, found.disks), ("lab", 2, 1300300))
+
+    def test_lie(self):
+        """One that is sound and untrue is refused by who reads the whole file; without any, it is read as before."""
+        at = struct.unpack_from("<Q", self.data, len(self.data) - 80)[0]
+        changed = bytearray(self.data)
+        changed[at - 128 + 8] ^= 1
+        seal(changed, at - 160)
+        self.assertIsNotNone(version.quick_summary(bytes(changed)))
+        missing = bytearray(self.data[:at - 160] + self.data[at:])
+        struct.pack_into("<QQQ", missing, len(missing) - 96, len(missing), *struct.unpack_from("<QQ", missing, len(missing) - 88))
+        struct.pack_into("<Q", missing, len(missing) - 80, at - 160)
+        seal(missing, len(missing) - 128)
+        self.assertIsNone(version.quick_summary(bytes(missing)))
+        for data, status in ((changed, 3), (missing, 0), (self.data, 0)):
+            with open(self.path, "wb") as file:
+                file.write(data)
+            done = subprocess.run([os.environ["CALCO"], "verify", self.store + "::lab@2"], check=False, capture_output=True)
+            self.assertEqual(done.returncode, status, done.stderr)
 
 
 if __name__ == "__main__":
