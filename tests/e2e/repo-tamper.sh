@@ -195,6 +195,11 @@ write(versions[0], data)
 expect("a version that says it is in clear")
 PYTHON
 rm -rf store && cp -a whole store
+# A list reads no summary that anybody could have written.
+cp clear/images/lab/1.version store/images/lab/1.version
+run_calco repo list store --key sym --json
+json_true out '[v["state"] for v in d["result"]["versions"]] == ["damaged", "complete"]'
+rm -rf store && cp -a whole store
 
 # The head of a clear repository in its place: with the key nothing works, and without it nothing is written in clear among what is encrypted.
 cp clear/calco-repo store/calco-repo

@@ -14,7 +14,7 @@ from wire import CHUNK, IDS, ZERO_CHUNK, Damage, Ids, Source, Unsupported, need,
 MAGIC, END_MAGIC = b"\x89CALCO\r\n", b"\n\rOCLAC\x98"
 FEATURES = {1: "composed records", 2: "delta", 3: "split over several files"}
 PARTS = (b"CORE", b"ENVL", b"KEYS", b"CSIG", b"CIDS", b"BADR", b"ROOT", b"SIGS", b"INDX", b"TRLR")
-NOT_MANDATORY, COMPRESSIBLE = (b"ENVL", b"CSIG"), (b"CORE", b"ENVL", b"BADR", b"INDX")
+NOT_MANDATORY, COMPRESSIBLE = (b"ENVL", b"CSIG", b"SUMM"), (b"CORE", b"ENVL", b"BADR", b"INDX")
 CEILING = {b"CORE": 1 << 30, b"ENVL": 1 << 20, b"KEYS": 1 << 20, b"CSIG": 1 << 20, b"SIGS": 1 << 20, b"BADR": 24 << 24}
 
 

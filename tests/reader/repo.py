@@ -14,6 +14,7 @@ import seal
 from core import Core, keep
 from calco_reader import secrets_of
 from image import COMPRESSIBLE, END_MAGIC, PARTS, Image, Locked
+from version import summary_fields, used_bytes
 from wire import CHUNK, IDS, LEAF, ZERO_CHUNK, Damage, Ids, Unsupported, need, sections, sha256, unzstd
 
 COMPOSED, IN_PACKS, PACK, REPOSITORY, ALL = 1 << 1, 1 << 4, 1 << 5, 1 << 6, (1 << 64) - 1
@@ -27,8 +28,8 @@ def bits(mask):
 class Piece(Image):
     """A file of a repository: a preamble and parts, and what stands between them."""
 
-    PARTS, COMPRESSIBLE = PARTS + seal.TABLES, COMPRESSIBLE + seal.TABLES
-    SEALED, READ = seal.SEALED + seal.TABLES, COMPOSED | IN_PACKS | PACK | REPOSITORY
+    PARTS, COMPRESSIBLE = PARTS + seal.TABLES + (b"SUMM",), COMPRESSIBLE + seal.TABLES
+    SEALED, READ = seal.SEALED + seal.TABLES + (b"SUMM",), COMPOSED | IN_PACKS | PACK | REPOSITORY
 
     def __init__(self, repo, path, features, optional=0):
         self.path, self.repo = path, repo
@@ -141,11 +142,19 @@ class Version(Piece):
         if self.pending[:4] == b"SIGS":
             self.check_signatures(self.part(b"SIGS"), b"calco image sig\0" + self.root)
         self.skip_unknown(seen)
+        self.pending = self.next_header()
+        if self.pending[:4] == b"SUMM":
+            self.check_summary(summary_fields(self.payload(self.part(b"SUMM", exact=128))))
         locs = self.part(b"LOCS")
         self.read_locations(self.payload(locs))
         end = self.source.offset
         expected = (end + 128, cids.offset, locs.offset, self.core.present, sum(p is not None for p in self.places), self.pack, self.root, END_MAGIC)
         need(self.trailer() == expected, f"{self.path}: the trailer does not match")
+
+    def check_summary(self, said):
+        used = sum(used_bytes(chunk) for chunk in self.core.present_chunks())
+        need((said.name, said.version, said.root, said.disks, said.used) ==
+             (self.core.name, self.core.version, self.root, sum(d.size for d in self.core.disks), used), f"{self.path}: the summary is another one's")
 
     def read_locations(self, table):
         packs, zero, helpers = struct.unpack_from("<IIQ", table)

@@ -231,7 +231,7 @@ int main(int argc, char **argv)
 	unsigned nr_names = (unsigned)strtoul(argv[2], NULL, 10), nr_versions = (unsigned)strtoul(argv[3], NULL, 10);
 	unsigned percent = (unsigned)strtoul(argv[5], NULL, 10), shared = (unsigned)strtoul(argv[6], NULL, 10);
 	nr_chunks = strtoull(argv[4], NULL, 10);
-	if (!nr_names || !nr_chunks || !shared || repo_init(argv[1], &e) < 0 || !(repo = repo_open(argv[1], &e)) || !(codec = chunk_codec_new(0, &e)) ||
+	if (!nr_names || !nr_chunks || !shared || repo_init(argv[1], NULL, &e) < 0 || !(repo = repo_open(argv[1], &e)) || !(codec = chunk_codec_new(0, &e)) ||
 	    !(hasher = hasher_new(&e)))
 		give_up("making the repository");
 	unsigned nr_families = (nr_names + shared - 1) / shared;

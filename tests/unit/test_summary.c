@@ -80,7 +80,7 @@ static enum err_code read_whole(const struct version *v, struct img_summary *ret
 	struct img_packs packs = { .ops = &ops };
 	struct err e = ERR_INIT;
 	AUTO_CLOSE_FD int fd = file_of(v);
-	AUTO(img_reader) struct img_reader *r = img_reader_open_version("version", fd, &packs, NULL, NULL, &e);
+	AUTO(img_reader) struct img_reader *r = img_reader_open_version("version", fd, &packs, NULL, NULL, NULL, &e);
 
 	if (r)
 		summary_of(img_reader_manifest(r), ret);
