@@ -100,9 +100,10 @@ static void report_damages(struct out *out, const struct verify_result *r)
 		out_cell_str(&t, d->what);
 	}
 	out_table_end(&t);
-	if (r->nr_spare && !r->nr_other)
-		out_line(out, "  All of it lies where the file systems hold nothing: the body of a clean journal, inode tables never used. On the disk that\n"
-			"  was captured its own old bytes may stand there, and nothing is wrong. A disk that was restored has zeros there.");
+	if (r->nr_spare && !r->nr_other) {
+		out_line(out, "  All of it lies where the file systems hold nothing: the body of a clean journal, inode tables never used. On the disk that");
+		out_line(out, "  was captured its own old bytes may stand there, and nothing is wrong. A disk that was restored has zeros there.");
+	}
 	if (r->nr_damages > r->nr_kept || (!out->is_json && r->nr_kept > MAX_DAMAGE_LINES))
 		out_line(out, "  and more: %llu places in all%s", (unsigned long long)r->nr_damages,
 			r->nr_kept > MAX_DAMAGE_LINES ? "; --json lists up to 1000" : "");

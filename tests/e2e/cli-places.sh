@@ -27,7 +27,7 @@ openssl enc -aes-128-ctr -K 77 -iv 00 -in /dev/zero 2>/dev/null | head -c 64M >g
 mke2fs -q -F -t ext4 -E lazy_itable_init=1,nodiscard -d tree golden.img
 run_calco capture golden.img golden.calco
 expect_exit 3 "$CALCO" verify golden.calco --against golden.img
-expect_text out 'every file is equal all the same' 'does not use yet'
+expect_text out 'but every file is equal' 'does not use yet'
 run_calco restore golden.calco copy.img
 run_calco verify golden.calco --against copy.img
 expect_no_text out 'every file'
@@ -46,7 +46,7 @@ run_calco restore disk.calco larger.img --yes
 run_calco verify disk.calco --against larger.img
 put_partition larger.img 1 golden.img
 expect_exit 3 "$CALCO" verify disk.calco --against larger.img
-expect_text out 'every file is equal all the same'
+expect_text out 'but every file is equal'
 printf 'x' | dd of=larger.img bs=1 seek=$((120 * 1024 * 1024 - 500)) conv=notrunc status=none
 expect_exit 3 "$CALCO" verify disk.calco --against larger.img
 expect_text out 'partition table'
