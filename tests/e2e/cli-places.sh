@@ -53,4 +53,4 @@ expect_text out 'partition table'
 expect_no_text out 'every file'
 
 expect_exit 3 "$CALCO" restore golden.img golden.calco --yes
-expect_text err 'not a calco image' 'image is named first'
+expect_text err 'not a calco image' 'where disks are named too, it comes first'
