@@ -44,8 +44,8 @@ nr=$(cat count)
 run_calco verify disk.calco --against final.img
 
 undone=0
-# Most of them save what is cleared; the target itself gets the last hundred.
-steps=$(awk -v n="$nr" 'BEGIN { for (i = 1; i < n - 120; i += 400) print i; for (i = n - 120; i < n - 12; i += 4) print i; for (i = n - 12; i <= n; i++) print i }')
+# Many of them tell the plan or go to the state record; the target is cleared somewhere in the middle, and gets its last superblocks at the end.
+steps=$(awk -v n="$nr" 'BEGIN { for (i = 1; i < n - 120; i += 60) print i; for (i = n - 120; i < n - 12; i += 12) print i; for (i = n - 12; i <= n; i++) print i }')
 for step in $steps; do
 	rm -f record
 	cp --sparse=always old.img target.img
