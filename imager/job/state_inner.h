@@ -9,6 +9,8 @@
 #include <pthread.h>
 
 #define ENTRY_HEADER 24U
+#define FIRST_ENTRY  2048U
+#define MAX_ENTRY    (16U << 20)
 #define NAME_SIZE    512U
 
 struct saved_range {
@@ -63,6 +65,11 @@ void state_name_target(const char *target, char ret[NAME_SIZE]);
 /* state_identify - which file a plain file is, also one behind a loop device: inode, and time of birth where that is known. Zeros for a device. */
 #define STATE_ID_SIZE 24U
 void state_identify(const char *name, uint8_t ret[STATE_ID_SIZE]);
+
+/* state_read_entries - all that stand in the file, from s->end on. -1: not readable, or no memory */
+int state_read_entries(struct state *s, struct err *e);
+/* state_append - save bytes of the target: "SAVE", or "LATE" below the mark. Not synced. */
+int state_append(struct state *s, uint64_t start, const uint8_t *bytes, size_t len, struct err *e);
 
 /* state_remember_note - an entry without bytes that stands in the file at s->end, which moves on */
 int state_remember_note(struct state *s, const struct known_note *n, struct err *e);
